@@ -192,13 +192,13 @@ export function meshProxyPart(
   settings: MeshSettings,
   httpProxy: HttpProxyAccess | undefined,
 ) {
-  return (identity: IdentityManager, { workers, drainMs }: ProcessSettings): ProxyPart => {
+  return (identity: IdentityManager, { workers, drainMs, maxConnections }: ProcessSettings): ProxyPart => {
     const name = settings.name ?? settings['service-account'];
     // Of the cluster as the control plane names it for proxies that name none.
     const own = ownNode(nodeOf({ runtime, settings, version }), { app: name, cluster: 'Kubernetes' });
     const env = { runtime, trustDomain: trustDomainOf(identity), own, httpProxy };
     const principal = () => identity.current?.spiffeId ?? '';
-    const limits = meshLimits(settings, drainMs);
+    const limits = meshLimits({ ...settings, 'max-connections': maxConnections }, drainMs);
     const { part, setSecrets } =
       workers > 1
         ? pooled(new WorkerPool(runtime, workers, workerInit(version, own, env, limits, workers)))

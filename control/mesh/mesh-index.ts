@@ -1,6 +1,7 @@
 /** The mesh as it changes: keeps indexes between writes, so that a view costs what the writes changed. */
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
+import { DiscoveryFilter } from './discovery-filter.ts';
 import { namespaceOf } from './fields.ts';
 import { type KeySets, NO_KEY_SETS } from './key-sets.ts';
 import { settingsFrom } from './mesh-config.ts';
@@ -38,6 +39,7 @@ const NONE: readonly Resource[] = [];
 
 export class MeshIndex {
   private readonly options: MeshIndexOptions;
+  private readonly filter = new DiscoveryFilter();
   private services: ServiceIndex;
   private kinds: ReadonlyMap<string, readonly Resource[]> = new Map();
   private settings: MeshSettings;
@@ -64,13 +66,14 @@ export class MeshIndex {
    * Takes one step and gives the view after it.
    * @throws MeshConfigError when the mesh configuration cannot be read; nothing has been taken then
    */
-  apply({ removed, added }: MeshUpdate, revision: number): { view: MeshView; change: MeshChange } {
+  apply(update: MeshUpdate, revision: number): { view: MeshView; change: MeshChange } {
+    const settings = this.settingsAfter(update);
+    const settingsChanged = settings !== this.settings;
+    const { removed, added } = this.filter.apply(update, settings);
     const changed = byKind(removed, added);
     const kinds = new Map(this.kinds);
     for (const [kind, { out, in: new_ }] of changed)
       kinds.set(kind, replaced(kinds.get(kind) ?? NONE, new Set(out), new_, byAge));
-    const settings = changed.has('ConfigMap') ? this.settingsOf(kinds.get('ConfigMap') ?? NONE) : this.settings;
-    const settingsChanged = settings !== this.settings;
     const routes = this.routeIndex.formsOf((kind) => kinds.get(kind) ?? NONE, settings);
     // Nothing throws from here on.
     this.routes = routes;
@@ -84,13 +87,20 @@ export class MeshIndex {
       view: this.view(revision),
       change: {
         resources,
-        written: added,
-        deleted: deletedOf(removed, added),
+        written: update.added,
+        deleted: deletedOf(update.removed, update.added),
         services,
         endpoints,
         settings: settingsChanged,
       },
     };
+  }
+
+  /** @throws MeshConfigError */
+  private settingsAfter({ removed, added }: MeshUpdate): MeshSettings {
+    if (![...removed, ...added].some(({ kind }) => kind === 'ConfigMap')) return this.settings;
+    const { out, in: new_ } = byKind(removed, added).get('ConfigMap')!;
+    return this.settingsOf(replaced(this.kinds.get('ConfigMap') ?? NONE, new Set(out), new_, byAge));
   }
 
   /** Services follow some settings (`defaultServiceExportTo`): with others, all of them are defined again. */

@@ -262,10 +262,19 @@ export class NativeConnection implements Connection {
     }
   }
 
-  /** Bun has closed it. */
+  /** Bun has closed it. Behind our FIN it does not report the peer's, but closes at once. */
   onClose(error?: Error): void {
     this.failure ??= error;
+    const endsBoth = error === undefined && this.finSent && !this.peerEnded && !this.closed && !this.early;
     this.closed = true;
+    if (endsBoth && this.current !== IDLE) {
+      this.peerEnded = true;
+      try {
+        this.current.onEnd();
+      } catch (thrown) {
+        this.failure ??= thrown as Error;
+      }
+    }
     this.finish();
   }
 

@@ -52,11 +52,19 @@ describe('what a process takes', () => {
   });
 });
 
+it('the limit of connections: the flag, else the mesh, else none', () => {
+  const limit = (flags: object, config: object) => processSettings(flags, config, { cores: 1 }).maxConnections;
+  expect(limit({}, {})).toBeUndefined();
+  expect(limit({}, { maxConnections: 9 })).toBe(9);
+  expect(limit({ 'max-connections': 3 }, { maxConnections: 9 })).toBe(3);
+});
+
 it('names what needs a restart', () => {
-  const running = { workers: 1, drainMs: 45_000, terminationDrainMs: 5000 };
+  const running = { workers: 1, drainMs: 45_000, terminationDrainMs: 5000, maxConnections: undefined };
   expect(restartNeeded(running, { ...running })).toEqual([]);
-  expect(restartNeeded(running, { workers: 2, drainMs: 45_000, terminationDrainMs: 0 })).toEqual([
+  expect(restartNeeded(running, { workers: 2, drainMs: 45_000, terminationDrainMs: 0, maxConnections: 9 })).toEqual([
     'proxy config: concurrency is now 2; 1 is in force until the next start',
     'proxy config: terminationDrainDuration is now 0ms; 5000ms is in force until the next start',
+    'proxy config: connectionSettings.globalDownstreamConnectionLimit is now 9; no limit is in force until the next start',
   ]);
 });

@@ -12,6 +12,8 @@ export interface ProcessSettings {
   readonly terminationDrainMs: number;
   /** How long connections of a removed listener may stay, milliseconds. */
   readonly drainMs: number;
+  /** Downstream connections of the process; undefined: no limit. */
+  readonly maxConnections: number | undefined;
 }
 
 /** What `concurrency` is held against. */
@@ -53,6 +55,7 @@ export function processSettings(
     workers: flags.concurrency ?? workersOf(config.concurrency, host, log),
     terminationDrainMs: drain(flags['drain-seconds'], 'terminationDrainDuration', DEFAULT_TERMINATION_DRAIN_MS),
     drainMs: drain(flags['drain-time-seconds'], 'drainDuration', DEFAULT_DRAIN_MS),
+    maxConnections: flags['max-connections'] ?? config.maxConnections,
   };
 }
 
@@ -72,11 +75,13 @@ export function restartNeeded(running: ProcessSettings, wanted: ProcessSettings)
     workers: ['concurrency', ''],
     drainMs: ['drainDuration', 'ms'],
     terminationDrainMs: ['terminationDrainDuration', 'ms'],
+    maxConnections: ['connectionSettings.globalDownstreamConnectionLimit', ''],
   } as const;
-  return (['workers', 'drainMs', 'terminationDrainMs'] as const)
+  return (['workers', 'drainMs', 'terminationDrainMs', 'maxConnections'] as const)
     .filter((key) => running[key] !== wanted[key])
     .map((key) => {
       const [name, unit] = names[key];
-      return `proxy config: ${name} is now ${wanted[key]}${unit}; ${running[key]}${unit} is in force until the next start`;
+      const [now, before] = [wanted[key] ?? 'no limit', running[key] ?? 'no limit'];
+      return `proxy config: ${name} is now ${now}${unit}; ${before}${unit} is in force until the next start`;
     });
 }

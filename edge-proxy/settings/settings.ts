@@ -183,7 +183,8 @@ interface Derived {
 export type StaticSettings = z.infer<typeof StaticFlags> & Derived;
 export type MeshSettings = z.infer<typeof MeshFlags> & Derived;
 /** The flags that override ProxyConfig at the process's start. */
-export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' | 'drain-time-seconds'>;
+export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' | 'drain-time-seconds'> &
+  Partial<Pick<MeshSettings, 'max-connections'>>;
 
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };
 const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);

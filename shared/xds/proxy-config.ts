@@ -14,6 +14,8 @@ export type ProxyConfigRequest = z.infer<typeof ProxyConfigRequest>;
 export const ProxyConfigAnswer = z.object({
   /** Worker processes; 0: one for each core; absent: not configured. */
   concurrency: z.int().min(0).max(2147483647).optional(),
+  /** Downstream connections of the process; absent: no limit. */
+  maxConnections: z.int().min(1).max(2147483647).optional(),
   /** How long connections of a removed listener stay open. */
   drainDuration: duration().optional(),
   /** How long connections may finish at shutdown. */

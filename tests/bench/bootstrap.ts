@@ -76,8 +76,9 @@ const clusterName = (i: number) => `outbound|80||s${i}.default.svc.cluster.local
 /**
  * What a sidecar carries: 51 virtual hosts over 50 clusters, RBAC with 5 policies of which the last lets in, fault, cors,
  * tracing at 1 %, retry policy, timeouts.
+ * @param first filters in front of these
  */
-export function sidecarBootstrap(target: Target): object {
+export function sidecarBootstrap(target: Target, first: readonly object[] = []): object {
   const hosts = Array.from({ length: SERVICES }, (_, i) => ({
     name: `s${i}`,
     domains: [`s${i}.default.svc.cluster.local`, `s${i}`],
@@ -95,6 +96,7 @@ export function sidecarBootstrap(target: Target): object {
   ];
   const tracing = { random_sampling: { value: 1 }, overall_sampling: { value: 100 }, client_sampling: { value: 100 } };
   const filters = [
+    ...first,
     filter('rbac.v3.RBAC', { rules: { action: 'ALLOW', policies: policies() } }),
     filter('fault.v3.HTTPFault'),
     filter('cors.v3.Cors'),

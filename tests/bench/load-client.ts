@@ -17,7 +17,8 @@ const secure = plan.tls && {
   checkServerIdentity: () => undefined,
 };
 const context = secure && tls.createSecureContext(secure);
-const request = Buffer.from(`GET / HTTP/1.1\r\nHost: 127.0.0.1:${plan.port}\r\n\r\n`);
+const fields = Object.entries(plan.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+const request = Buffer.from(`GET / HTTP/1.1\r\nHost: 127.0.0.1:${plan.port}\r\n${fields.join('')}\r\n`);
 const headEnd = Buffer.from('\r\n\r\n');
 /** Microseconds of each exchange; a bound on memory, and enough for a p99. */
 const times = new Float64Array(2_000_000);

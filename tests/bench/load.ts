@@ -17,6 +17,8 @@ export interface LoadPlan {
   readonly seconds: number;
   /** Of HTTP/2: at a time on each connection. */
   readonly streams: number;
+  /** Of each request of HTTP/1.1, besides Host. */
+  readonly headers: Readonly<Record<string, string>>;
   /** Size of a message or of an answer. */
   readonly bytes: number;
   /** Requests a second at fixed times; 0: as fast as answers come. */
@@ -70,7 +72,13 @@ export async function holdIdle(plan: LoadPlan): Promise<Program> {
 
 async function runWrk(program: string, plan: LoadPlan): Promise<LoadResult> {
   const url = `http://127.0.0.1:${plan.port}/`;
-  const command = [program, '-t1', `-c${plan.connections}`, `-d${Math.ceil(plan.seconds)}`, '--latency', url];
+  const headers = Object.entries(plan.headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
+  const command = [
+    program,
+    ...['-t1', `-c${plan.connections}`, `-d${Math.ceil(plan.seconds)}`, '--latency'],
+    ...headers,
+    url,
+  ];
   const [first, ...args] = pinned(LOAD_CORE, command);
   const { out, error } = await run(first!, args, { limitMs: (plan.seconds + 60) * 1000 });
   return readWrk(out || error);

@@ -92,7 +92,7 @@ async function measureAll(
   };
   const plan = (peer: Measured, seconds: number): LoadPlan => ({
     ...{ mode: scenario.mode, port: peer.port, connections: scenario.connections, seconds, rate: 0 },
-    ...{ bytes: scenario.upstream.bytes, streams: scenario.streams ?? 1 },
+    ...{ bytes: scenario.upstream.bytes, streams: scenario.streams ?? 1, headers: scenario.headers ?? {} },
     tls: svids && { cert: svids.client.cert, key: svids.client.key, roots: svids.client.roots },
   });
   const peers: { peer: Measured; idleMb: number; rounds: Round[] }[] = [];

@@ -2,6 +2,7 @@
 import { plainBootstrap, sidecarBootstrap, type Target, tcpBootstrap, webSocketBootstrap } from './bootstrap.ts';
 import type { LoadPlan } from './load.ts';
 import type { PeerName } from './peers.ts';
+import { ACCEPTS_TOKENS, BEARER } from './token.ts';
 import type { Kind } from './upstreams.ts';
 
 /** What one figure of CPU means. */
@@ -18,6 +19,8 @@ export interface Scenario {
   readonly connections: number;
   /** Of HTTP/2: at a time on each connection. Default: 1. */
   readonly streams?: number;
+  /** Of each request of HTTP/1.1. Default: none but Host. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Measured beside Tulle's runtimes. */
   readonly beside: readonly PeerName[];
   /** Latency at half of what Envoy can do, instead of cost at saturation. */
@@ -46,6 +49,15 @@ export const SCENARIOS: readonly Scenario[] = [
     upstream: http,
     bootstrap: sidecarBootstrap,
     beside: ['nginx', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'jwt',
+    what: "a sidecar's whole config and jwt_authn, the same token in each request",
+    upstream: http,
+    bootstrap: (target) => sidecarBootstrap(target, [ACCEPTS_TOKENS]),
+    headers: BEARER,
+    beside: ['envoy'],
   },
   {
     ...plain,

@@ -27,10 +27,15 @@ export function compile(files: readonly string[], node: object, folder: string):
 /** Every ADS source replaced by what it would have brought: routes and endpoints inline, secrets from files. */
 export function bootstrapOf(snapshot: Snapshot, own: SvidFiles) {
   const routes = new Map(snapshot.routes.map((route) => [route['name'], route]));
+  const brought: Brought = {
+    routes,
+    own,
+    secrets: new Map(snapshot.secrets.map((secret) => [secret['name'], secret])),
+  };
   const endpoints = new Map(snapshot.endpoints.map((one) => [one['clusterName'], one]));
-  const listeners = snapshot.listeners.map((one) => inline(one, routes, own));
+  const listeners = snapshot.listeners.map((one) => inline(one, brought));
   const clusters = snapshot.clusters.map((one): Json => {
-    const { edsClusterConfig, ...rest } = inline(one, routes, own) as Fields;
+    const { edsClusterConfig, ...rest } = inline(one, brought) as Fields;
     if (rest['type'] !== 'EDS') return rest;
     const service = (edsClusterConfig as Fields | undefined)?.['serviceName'] ?? rest['name']!;
     return { ...rest, type: 'STATIC', loadAssignment: endpoints.get(service) ?? { clusterName: service } };
@@ -42,8 +47,16 @@ export function bootstrapOf(snapshot: Snapshot, own: SvidFiles) {
   };
 }
 
-function inline(value: Json, routes: ReadonlyMap<Json | undefined, Fields>, own: SvidFiles): Json {
-  if (Array.isArray(value)) return value.map((item) => inline(item, routes, own));
+/** What discovery would have brought, by name. */
+interface Brought {
+  readonly routes: ReadonlyMap<Json | undefined, Fields>;
+  readonly secrets: ReadonlyMap<Json | undefined, Fields>;
+  readonly own: SvidFiles;
+}
+
+function inline(value: Json, brought: Brought): Json {
+  const { routes, secrets, own } = brought;
+  if (Array.isArray(value)) return value.map((item) => inline(item, brought));
   if (typeof value !== 'object' || value === null) return value;
   const out: Fields = {};
   for (const [key, inner] of Object.entries(value)) {
@@ -55,14 +68,27 @@ function inline(value: Json, routes: ReadonlyMap<Json | undefined, Fields>, own:
       out['routeConfig'] = { ...route, validateClusters: false };
     } else if (key === 'tlsCertificateSdsSecretConfigs' && isOwn(inner, 'default')) {
       out['tlsCertificates'] = [{ certificateChain: { filename: own.cert }, privateKey: { filename: own.key } }];
+    } else if (key === 'tlsCertificateSdsSecretConfigs' && Array.isArray(inner)) {
+      out['tlsCertificates'] = inner.map((one) => secretOf(secrets, one)['tlsCertificate']!);
     } else if (key === 'combinedValidationContext') {
-      const context = (inner as Fields)['defaultValidationContext'] as Fields;
-      out['validationContext'] = { ...context, trustedCa: { filename: own.roots } };
-    } else out[key] = inline(inner, routes, own);
+      const { defaultValidationContext, validationContextSdsSecretConfig: named } = inner as Fields;
+      const roots: Fields =
+        (named as Fields)['name'] === 'ROOTCA'
+          ? { trustedCa: { filename: own.roots } }
+          : (secretOf(secrets, named!)['validationContext'] as Fields);
+      out['validationContext'] = { ...(defaultValidationContext as Fields), ...roots };
+    } else out[key] = inline(inner, brought);
   }
   return out;
 }
 
 function isOwn(value: Json, name: string): boolean {
   return Array.isArray(value) && value.some((one) => (one as Fields)['name'] === name);
+}
+
+function secretOf(secrets: Brought['secrets'], config: Json): Fields {
+  const name = (config as Fields)['name'];
+  const secret = secrets.get(name);
+  if (!secret) throw new Error(`no secret "${name}"`);
+  return secret;
 }

@@ -140,6 +140,24 @@ function through(port: number, text: string): Promise<string | undefined> {
   });
 }
 
+/** All that comes back to a client that ends its side behind `text`. */
+function halfClosed(port: number, text: string): Promise<string> {
+  return new Promise((done) => {
+    const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.end(text));
+    let received = '';
+    const finish = (end: string) => {
+      socket.destroy();
+      done(received + end);
+    };
+    socket.on('data', (bytes) => {
+      received += bytes.toString('latin1');
+    });
+    socket.on('end', () => finish(''));
+    socket.on('error', (error) => finish(` ${error.message}`));
+    socket.on('close', () => finish(' closed'));
+  });
+}
+
 /** A server that answers requests with the PROXY header before them and who connected, over TLS if asked. */
 function announcing(secure?: { key: string; cert: string }): net.Server {
   const answer = (preface: string) => `HTTP/1.1 200 OK\r\ncontent-length: ${preface.length}\r\n\r\n${preface}`;
@@ -432,6 +450,9 @@ describe.skipIf(!ENVOY)('connections to upstreams, beside a real Envoy', () => {
       expect(await throughTunnels(proxy.ports)).toEqual(expected.tunnels);
       expect(await prefaces(proxy.ports)).toEqual(expected.prefaces);
       expect(await judgements(proxy.ports)).toEqual(expected.judgements);
+      // Envoy ends such a tunnel over HTTP/1.1.
+      for (const name of ['node-h1', 'post-h1', 'tulle-h2'])
+        expect(await halfClosed(proxy.ports[name]!, 'hello'), name).toBe('HELLO');
     },
     120_000,
   );

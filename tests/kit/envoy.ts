@@ -51,6 +51,7 @@ export async function startEnvoy(
     if ((await fetch(`http://${at}/ready`)).status !== 200) return undefined;
     const listeners = (await (await fetch(`http://${at}/listeners?format=json`)).json()) as EnvoyListeners;
     const ports = Object.fromEntries(
+      // A unix socket has no port.
       (listeners.listener_statuses ?? []).map((one) => [one.name, one.local_address.socket_address?.port_value ?? 0]),
     );
     return { ports, adminPort: Number(at.slice(at.lastIndexOf(':') + 1)) };

@@ -107,6 +107,22 @@ ${meshConfig('defaultConfig: { drainDuration: 7s }')}
     expect(await admin('other', '/server_info')).toContain('"drainTime": "7s"');
   });
 
+  it('headers and connections are as MeshConfig.defaultConfig says, at once', async () => {
+    const ask = (headers: Record<string, string> = {}) =>
+      fetch(`http://${workload('echo').address}:9080/`, { headers: { connection: 'close', ...headers } });
+    expect((await ask({ a_b: '1' })).status).toBe(200);
+    const headers = 'proxyHeaders: { server: { value: edge.example }, requestId: { disabled: true } }';
+    const connections = 'connectionSettings: { httpHeadersWithUnderscoresAction: REJECT_REQUEST }';
+    await mesh.apply(meshConfig(`defaultConfig: { drainDuration: 7s, ${headers}, ${connections} }`));
+    const answer = await until('the server has its name', async () => {
+      const found = await ask();
+      return found.headers.get('server') === 'edge.example' && found;
+    });
+    const { headers: seen } = (await answer.json()) as { headers: Record<string, string> };
+    expect(seen['x-request-id']).toBeUndefined();
+    expect((await ask({ a_b: '1' })).status).toBe(400);
+  });
+
   it('a change is taken at the next start', async () => {
     await mesh.apply(proxyConfig('all', '{ concurrency: 3 }'));
     // What was written a moment ago may not be in the control plane's view yet.

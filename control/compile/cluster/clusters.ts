@@ -13,6 +13,7 @@ import { type DestinationRule, type Subset, trafficPolicy } from './destination-
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
 import { applyProxyProtocol } from './proxy-protocol.ts';
+import { statNameOf } from './stat-name.ts';
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls, identitiesOf, originated } from './upstream-tls.ts';
 
@@ -136,6 +137,22 @@ interface ShapeInput {
   readonly detectsProtocols: boolean;
 }
 
+/** MeshConfig.outboundClusterStatName filled in; undefined: clusters are called by their names. */
+function outboundStatName(
+  { config }: Pick<MeshSettings, 'config'>,
+  service: MeshService,
+  port: ServicePort,
+  subset: Subset | undefined,
+): string | undefined {
+  const pattern = config.outboundClusterStatName;
+  return pattern ? statNameOf(pattern, service, port.name, port.number, { subset: subset?.name }) : undefined;
+}
+
+/** MeshConfig.defaultTrafficPolicy where no rule has the field. */
+function withMeshPolicy({ config }: Pick<MeshSettings, 'config'>, policy: TrafficPolicy): TrafficPolicy {
+  return config.defaultTrafficPolicy ? { ...config.defaultTrafficPolicy, ...policy } : policy;
+}
+
 /** A cluster without what depends on its endpoints. */
 interface Shape {
   readonly cluster: Cluster;
@@ -151,10 +168,10 @@ const shapeOf = generator<ShapeInput, Shape>(
   ({ service, port, rule, subset, settings, detectsProtocols }) => {
     const name = outboundCluster(port.number, subset?.name, service.hostname);
     const notes: string[] = [];
-    const policy = trafficPolicy(rule, port, subset);
+    const policy = withMeshPolicy(settings, trafficPolicy(rule, port, subset));
     const cluster: Cluster = {
       name,
-      altStatName: `${name};`,
+      altStatName: `${outboundStatName(settings, service, port, subset) ?? name};`,
       connectTimeout: connectTimeout(settings),
       commonLbConfig: { healthyPanicThreshold: {} },
       metadata: { filterMetadata: { istio: istioMetadata(service, rule, subset) } },
@@ -368,7 +385,13 @@ function applyAnyHostTls(
   else if (tls.mode === 'ISTIO_MUTUAL') {
     const { trustDomain, trustDomainAliases = [] } = settings;
     const domains = [trustDomain, ...trustDomainAliases];
-    cluster.transportSocket = meshClientSocket(tls.subjectAltNames ?? [], domains, tls.sni ?? '', ['istio']);
+    cluster.transportSocket = meshClientSocket(
+      tls.subjectAltNames ?? [],
+      domains,
+      tls.sni ?? '',
+      ['istio'],
+      settings.config,
+    );
   }
 }
 

@@ -71,7 +71,7 @@ export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
     const { subjectAltNames: sans = [] } = tls;
     const identities = sans.length > 0 ? sans : input.identities;
     const sni = tls.sni || meshSni(port.number, subset, service.hostname);
-    return meshClientSocket(identities, trustDomains, sni, meshAlpn(port, spoken, input.choosesAlpn));
+    return meshClientSocket(identities, trustDomains, sni, meshAlpn(port, spoken, input.choosesAlpn), settings.config);
   };
   switch (tls.mode) {
     case 'ISTIO_MUTUAL':

@@ -27,7 +27,7 @@ export function gatewayTlsSocket(
     return meshServerSocket(
       [trustDomain, ...trustDomainAliases],
       server.kind === 'tls' ? AGREED_TCP_ALPN : WEB_ALPN,
-      settings.config.meshMTLS?.minProtocolVersion,
+      settings.config,
     );
   const refuse = (reason: string) => {
     unserved(server, reason);

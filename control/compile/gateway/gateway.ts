@@ -20,7 +20,8 @@ import type { LocalWorkload } from '../scope/workloads.ts';
 import { authorizations } from '../security/authorization.ts';
 import type { Authorizers } from '../security/authorizers.ts';
 import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
-import { httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
+import { countsAttempts, httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
+import { withListenerSettings } from '../sidecar/manager-settings.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import {
@@ -144,7 +145,8 @@ function* listenerOf(
   const port = servers[0]?.port ?? listening;
   const chains = chainsOf(gateway, family, listening, servers);
   if (chains.length === 0) return { routes: [] };
-  const listener = boundListener(listening, bind, chains, family === 'tls');
+  const bare = boundListener(listening, bind, chains, family === 'tls');
+  const listener = withListenerSettings(bare, gateway.settings.http.connections, 'gateway');
   if (family === 'tcp') return { listener, routes: [] };
   const named = new Set(chains.flatMap(({ filters }) => filters ?? []).map(routeNameOf));
   const routes: Produced<'routes'>[] = [];
@@ -255,7 +257,15 @@ function* gatewayVirtualHosts(gateway: Gateway, port: number, servers: readonly 
     for (const [server, bound] of forms)
       for (const form of joinedFor(bound, hostname))
         routes.push(formRoutes(gateway, form, server.gateway, server.port));
-    hosts.push(virtualHost({ routes: sharedList(routes), hostname, requireTls, port }));
+    hosts.push(
+      virtualHost({
+        routes: sharedList(routes),
+        hostname,
+        requireTls,
+        port,
+        countsAttempts: countsAttempts(gateway.settings),
+      }),
+    );
     yield;
   }
   return hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
@@ -287,16 +297,24 @@ function draftsOf({ forms }: Gateway, servers: readonly GatewayServer[]): Readon
 }
 
 const virtualHost = generator<
-  { routes: readonly (readonly Route[])[]; hostname: string; requireTls: boolean; port: number },
+  {
+    routes: readonly (readonly Route[])[];
+    hostname: string;
+    requireTls: boolean;
+    port: number;
+    countsAttempts: boolean;
+  },
   VirtualHost
->({ routes: true, hostname: true, requireTls: true, port: true }, ({ routes, hostname, requireTls, port }) =>
-  frozen<VirtualHost>({
-    name: `${hostname}:${port}`,
-    domains: [hostname],
-    routes: catchAllLast(routes.flat()),
-    includeRequestAttemptCount: true,
-    ...(requireTls && { requireTls: 'ALL' as const }),
-  }),
+>(
+  { routes: true, hostname: true, requireTls: true, port: true, countsAttempts: true },
+  ({ routes, hostname, requireTls, port, countsAttempts: counts }) =>
+    frozen<VirtualHost>({
+      name: `${hostname}:${port}`,
+      domains: [hostname],
+      routes: catchAllLast(routes.flat()),
+      ...(counts && { includeRequestAttemptCount: true }),
+      ...(requireTls && { requireTls: 'ALL' as const }),
+    }),
 );
 
 /** Routes that match everything go last, so that no form hides another's rules. */

@@ -148,8 +148,22 @@ function given(mesh: string): string {
   return JSON.stringify(NODES.map((each) => [compileWithNotes(view, each).snapshot, proxyConfigAnswer(view, each)]));
 }
 
+const NOT_OTHER =
+  'discoverySelectors: [{ matchExpressions: [{ key: kubernetes.io/metadata.name, operator: NotIn, values: [other] }] }]';
+
+/** Samples of fields of ProxyConfig, each alone. */
+function ofProxyConfig(path: string, fields: Readonly<Record<string, unknown>>): Record<string, string> {
+  const within = path.split('.');
+  return Object.fromEntries(
+    Object.entries(fields).map(([field, value]) => {
+      const own = within.reduceRight<object>((inner, name) => ({ [name]: inner }), { [field]: value });
+      return [`defaultConfig.${path}.${field}`, stringify({ defaultConfig: own })];
+    }),
+  );
+}
+
 /** For each field in force a MeshConfig in which it matters; with `without`, what it is compared with. */
-const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string }>> = {
+const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string; warning?: string }>> = {
   proxyListenPort: 'proxyListenPort: 7001',
   proxyInboundListenPort: 'proxyInboundListenPort: 7006',
   connectTimeout: 'connectTimeout: 3s',
@@ -174,6 +188,90 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string 
   'defaultConfig.gatewayTopology.numTrustedProxies': 'defaultConfig: { gatewayTopology: { numTrustedProxies: 2 } }',
   'defaultConfig.gatewayTopology.forwardClientCertDetails':
     'defaultConfig: { gatewayTopology: { forwardClientCertDetails: APPEND_FORWARD } }',
+  'defaultConfig.proxyHeaders.forwardedClientCert':
+    'defaultConfig: { proxyHeaders: { forwardedClientCert: SANITIZE } }',
+  ...ofProxyConfig('proxyHeaders.setCurrentClientCertDetails', {
+    subject: false,
+    cert: true,
+    chain: true,
+    dns: false,
+    uri: false,
+  }),
+  ...ofProxyConfig('proxyHeaders.requestId', { disabled: true }),
+  ...ofProxyConfig('proxyHeaders.server', { disabled: true, value: 'seven' }),
+  ...ofProxyConfig('proxyHeaders.attemptCount', { disabled: true }),
+  ...ofProxyConfig('proxyHeaders.envoyDebugHeaders', { disabled: true }),
+  ...ofProxyConfig('proxyHeaders.metadataExchangeHeaders', { mode: 'IN_MESH' }),
+  ...ofProxyConfig('proxyHeaders', { preserveHttp1HeaderCase: true }),
+  ...ofProxyConfig('proxyHeaders.xForwardedPort', { enabled: true }),
+  ...ofProxyConfig('connectionSettings', {
+    profile: 'EDGE',
+    listenerPerConnectionBufferLimitBytes: 7000,
+    httpIdleTimeout: '7s',
+    httpRequestTimeout: '7s',
+    httpRequestHeadersTimeout: '7s',
+    httpStreamIdleTimeout: '7s',
+    httpMaxConcurrentStreams: 7,
+    http2InitialStreamWindowSize: 70000,
+    http2InitialConnectionWindowSize: 70000,
+    httpHeadersWithUnderscoresAction: 'HEADERS_WITH_UNDERSCORES_DROP_HEADER',
+    httpPathWithEscapedSlashesAction: 'REJECT_REQUEST',
+    httpMergeSlashes: true,
+    httpNormalizePath: false,
+    listenerConnectionLimit: 7,
+    globalDownstreamConnectionLimit: 7,
+  }),
+  proxyHttpPort: 'proxyHttpPort: 7080',
+  inboundClusterStatName: 'inboundClusterStatName: in_%SERVICE_FQDN%_%SERVICE_PORT_NAME%',
+  outboundClusterStatName: 'outboundClusterStatName: out_%SERVICE%_%SERVICE_PORT%',
+  'defaultInboundHttpRetryPolicy.attempts': 'defaultInboundHttpRetryPolicy: { attempts: 7 }',
+  'defaultInboundHttpRetryPolicy.retryOn': {
+    mesh: 'defaultInboundHttpRetryPolicy: { attempts: 1, retryOn: "503" }',
+    without: 'defaultInboundHttpRetryPolicy: { attempts: 1 }',
+  },
+  'defaultInboundHttpRetryPolicy.backoff': {
+    mesh: 'defaultInboundHttpRetryPolicy: { attempts: 1, backoff: 1s }',
+    without: 'defaultInboundHttpRetryPolicy: { attempts: 1 }',
+  },
+  'meshMTLS.cipherSuites[]': 'meshMTLS: { cipherSuites: [ECDHE-RSA-AES128-GCM-SHA256] }',
+  compliancePolicy: 'compliancePolicy: fips-140-2',
+  ...Object.fromEntries(
+    LEAVES.filter(({ path }) => path.startsWith('defaultTrafficPolicy.')).map(({ path, value }) => [
+      path,
+      stringify(value),
+    ]),
+  ),
+  ...Object.fromEntries(
+    Object.entries({
+      'connectionPool.http.http2KeepAlive.interval':
+        '{ http: { h2UpgradePolicy: UPGRADE, http2KeepAlive: { interval: 7s, timeout: 2s } } }',
+      'connectionPool.http.http2KeepAlive.timeout':
+        '{ http: { h2UpgradePolicy: UPGRADE, http2KeepAlive: { interval: 7s, timeout: 2s } } }',
+      'connectionPool.http.maxConcurrentStreams': '{ http: { h2UpgradePolicy: UPGRADE, maxConcurrentStreams: 7 } }',
+      'connectionPool.tcp.idleTimeout': '{ tcp: { idleTimeout: 7s } }',
+    }).map(([path, pool]) => [
+      `defaultTrafficPolicy.${path}`,
+      {
+        mesh: `defaultTrafficPolicy: { connectionPool: ${pool} }`,
+        without: pool.includes('UPGRADE')
+          ? 'defaultTrafficPolicy: { connectionPool: { http: { h2UpgradePolicy: UPGRADE } } }'
+          : '',
+      },
+    ]),
+  ),
+  'defaultTrafficPolicy.outlierDetection.consecutiveErrors': {
+    mesh: 'defaultTrafficPolicy: { outlierDetection: { consecutiveErrors: 7 } }',
+    without: '',
+    warning: 'is deprecated',
+  },
+  'defaultTrafficPolicy.outlierDetection.consecutiveLocalOriginFailures':
+    'defaultTrafficPolicy: { outlierDetection: { splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 7 } }',
+  'defaultTrafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes[]':
+    'defaultTrafficPolicy: { outlierDetection: { outlierDetectionHttpErrorCodes: [429] } }',
+  'discoverySelectors[].matchLabels': 'discoverySelectors: [{ matchLabels: { kubernetes.io/metadata.name: default } }]',
+  'discoverySelectors[].matchExpressions[].key': NOT_OTHER,
+  'discoverySelectors[].matchExpressions[].operator': NOT_OTHER,
+  'discoverySelectors[].matchExpressions[].values[]': NOT_OTHER,
   'outboundTrafficPolicy.mode': 'outboundTrafficPolicy: { mode: REGISTRY_ONLY }',
   ...Object.fromEntries(
     [
@@ -260,8 +358,12 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   });
 
   it.each(Object.entries(SAMPLES))('%s changes what proxies are given, without a warning', (path, sample) => {
-    const { mesh, without } = typeof sample === 'string' ? { mesh: sample, without: '' } : sample;
-    expect(parseMeshConfig(mesh).warnings).toBeUndefined();
+    const { mesh, without, warning } =
+      typeof sample === 'string'
+        ? { mesh: sample, without: '', warning: undefined }
+        : { warning: undefined, ...sample };
+    const { warnings } = parseMeshConfig(mesh);
+    expect(warnings).toEqual(warning === undefined ? undefined : [expect.stringContaining(warning)]);
     expect(given(mesh) === given(without), `${path} changes nothing`).toBe(false);
   });
 
@@ -287,7 +389,6 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
     ['extensionProviders: [{ name: a, prometheus: {} }]'],
     ['defaultConfig: { concurrency: -1 }', 'defaultConfig.concurrency: must be at least 0'],
     ['caCertificates: [{ pem: x }]'],
-    ['discoverySelectors: [{ matchLabels: { a: b } }]'],
     ['defaultConfig: { tracing: { sampling: 50 } }', 'defaultConfig.tracing: has no effect yet'],
   ])('%s is named', (mesh, text = `${mesh.split(':')[0]}: has no effect`) => {
     const { value, warnings } = readMeshConfig(mesh);

@@ -1,6 +1,7 @@
 /**
  * The ProxyConfig in force for a workload. Each of these over the ones before it, field by field (EffectiveProxyConfig
- * in Istio's pilot/pkg/model/proxy_config.go): Istio's defaults, MeshConfig.defaultConfig, a ProxyConfig without selector in
+ * in Istio's pilot/pkg/model/proxy_config.go): Istio's defaults, MeshConfig.defaultConfig, PROXY_CONFIG of the node's metadata,
+ * which agents of Istio send, a ProxyConfig without selector in
  * the root namespace, one in the workload's namespace, annotation `proxy.istio.io/config` of the workload, a ProxyConfig
  * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
  * share the process: a selector matches where it picks one of them.
@@ -29,6 +30,7 @@ type Entry = ResourceOfKind<'WorkloadEntry'>;
 type Group = ResourceOfKind<'WorkloadGroup'>;
 
 type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount'> & {
+  ownConfig?: ProxyView['ownConfig'];
   workloads: readonly Pick<LocalWorkload, 'labels'>[];
 };
 
@@ -36,10 +38,12 @@ type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount
 export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer {
   const config = effectiveProxyConfig(view, proxyOf(view, node, PROXY_TYPES));
   const { concurrency } = config;
+  const maxConnections = config.connectionSettings?.globalDownstreamConnectionLimit;
   const drainDuration = seconds(config.drainDuration);
   const terminationDrainDuration = seconds(config.terminationDrainDuration);
   return {
     ...(concurrency !== undefined && concurrency >= 0 ? { concurrency } : {}),
+    ...(maxConnections !== undefined && maxConnections > 0 ? { maxConnections } : {}),
     ...(drainDuration === undefined ? {} : { drainDuration }),
     ...(terminationDrainDuration === undefined ? {} : { terminationDrainDuration }),
   };
@@ -47,15 +51,20 @@ export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer
 
 /** What it decides about HTTP connection managers (Istio's pilot/pkg/networking/core: listener.go, gateway.go). */
 export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSettings {
-  const { proxyMetadata, gatewayTopology } = effectiveProxyConfig(view, proxy);
+  const { proxyMetadata, gatewayTopology, proxyHeaders, connectionSettings } = effectiveProxyConfig(view, proxy);
   const forward = gatewayTopology?.forwardClientCertDetails;
   return {
     acceptsHttp10: proxy.acceptsHttp10 || isSwitchedOn(proxyMetadata?.[HTTP10_METADATA]),
     ignoredUpgrades: proxyMetadata?.[IGNORED_UPGRADES_METADATA] ?? '',
     trustedProxies: gatewayTopology?.numTrustedProxies ?? 0,
     forwardClientCert: forward === undefined || forward === 'UNDEFINED' ? 'SANITIZE_SET' : forward,
+    headers: sameFor({ text: JSON.stringify(proxyHeaders ?? {}) }),
+    connections: sameFor({ text: JSON.stringify(connectionSettings ?? {}) }),
   };
 }
+
+/** One object for one text: generators compare by identity. */
+const sameFor = generator<{ text: string }, object>({ text: true }, ({ text }) => JSON.parse(text) as object);
 
 /** The whole of it, also of fields no proxy reads. */
 export function effectiveProxyConfig(view: MeshView, workload: Workload): MeshProxyConfig {
@@ -63,6 +72,7 @@ export function effectiveProxyConfig(view: MeshView, workload: Workload): MeshPr
   const { namespace } = workload;
   const all = view.resources('ProxyConfig');
   const layers = [
+    workload.ownConfig,
     ofNamespace(all, rootNamespace),
     namespace === rootNamespace ? undefined : ofNamespace(all, namespace),
     ...annotatedOf(view, workload),

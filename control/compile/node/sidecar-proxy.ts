@@ -57,7 +57,9 @@ export function* sidecarInbound(place: Place): Work<Parts> {
 /** Without capture, ports that a workload of the host serves are left out. */
 export function* sidecarOutbound(place: Place): Work<Parts> {
   const { view, proxy, asked, scope, rules } = place;
-  const { dnsDomain, httpProxyPort, outboundBind: bind } = proxy;
+  const { dnsDomain, outboundBind: bind } = proxy;
+  // 0 is none.
+  const httpProxyPort = proxy.httpProxyPort ?? (place.settings.config.proxyHttpPort || undefined);
   const captured = isCaptured(place);
   const seen = {
     services: scope.services,

@@ -79,6 +79,23 @@ export function translateRetries(retries: HttpRetry | undefined, hashed = false)
   };
 }
 
+/**
+ * Of requests to the application; undefined: none.
+ * @param retries MeshConfig.defaultInboundHttpRetryPolicy; absent: an application may close an idle connection just as a request is
+ *   sent on it
+ */
+export function inboundRetries(retries: HttpRetry | undefined): RetryPolicy | undefined {
+  const conditions = { retryOn: 'reset-before-request' };
+  if (!retries) return { ...conditions, numRetries: 2 };
+  if (!retries.attempts || retries.attempts <= 0) return undefined;
+  return {
+    ...conditions,
+    numRetries: retries.attempts,
+    ...(retries.retryOn && parseRetryOn(retries.retryOn)),
+    ...(retries.backoff && { retryBackOff: { baseInterval: protoDuration(retries.backoff) } }),
+  };
+}
+
 /** Numbers among the conditions are status codes. */
 function parseRetryOn(text: string): RetryPolicy {
   const parts = text.split(',').map((part) => part.trim());

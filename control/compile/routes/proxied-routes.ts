@@ -6,10 +6,17 @@ import { DYNAMIC_ANY, outboundCluster, PASSTHROUGH } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
-import type { OutboundPolicy } from '../scope/outbound-policy.ts';
 import type { Services } from '../scope/scope.ts';
+import { countsAttempts } from '../sidecar/http-manager.ts';
 import { serviceDomains } from './host-names.ts';
-import { catchAll, configuration, type SidecarRoutes, servesHttp, sidecarVirtualHosts } from './routes.ts';
+import {
+  type CatchAllInput,
+  catchAll,
+  configuration,
+  type SidecarRoutes,
+  servesHttp,
+  sidecarVirtualHosts,
+} from './routes.ts';
 
 /** Takes the bytes of a CONNECT. */
 const tunnelTo = (name: string, cluster: string): Route => ({
@@ -27,17 +34,20 @@ const REGISTRY_ONLY_TEXT =
   '%REQ(:AUTHORITY)%: no service of the mesh has this host and port, and outboundTrafficPolicy is REGISTRY_ONLY\n';
 
 /** What the HTTP proxy does with other hosts than the mesh's: no original destination says where they are. */
-const proxyCatchAll = generator<Pick<OutboundPolicy, 'requests'>, VirtualHost>({ requests: true }, ({ requests }) => {
-  const cluster = requests === PASSTHROUGH ? DYNAMIC_ANY : requests;
-  const base = catchAll({ requests: cluster });
-  const [all] = base.routes!;
-  if (cluster !== undefined) return { ...base, routes: [tunnelTo('allow_any', cluster), all!] };
-  const refused = {
-    ...all!,
-    directResponse: { status: 502, bodyFormat: { textFormatSource: { inlineString: REGISTRY_ONLY_TEXT } } },
-  };
-  return { ...base, routes: [{ ...refused, match: { connectMatcher: {} } }, refused] };
-});
+const proxyCatchAll = generator<CatchAllInput, VirtualHost>(
+  { requests: true, counts: true },
+  ({ requests, counts }) => {
+    const cluster = requests === PASSTHROUGH ? DYNAMIC_ANY : requests;
+    const base = catchAll({ requests: cluster, counts });
+    const [all] = base.routes!;
+    if (cluster !== undefined) return { ...base, routes: [tunnelTo('allow_any', cluster), all!] };
+    const refused = {
+      ...all!,
+      directResponse: { status: 502, bodyFormat: { textFormatSource: { inlineString: REGISTRY_ONLY_TEXT } } },
+    };
+    return { ...base, routes: [{ ...refused, match: { connectMatcher: {} } }, refused] };
+  },
+);
 
 /** Of the HTTP proxy: a virtual host for each TCP and TLS port of a service, which takes tunnels alone. */
 const tunnelHosts = generator<{ services: readonly MeshService[]; dnsDomain: string }, readonly HostsOfPort[]>(
@@ -109,7 +119,8 @@ export function* proxiedRoutes(input: SidecarRoutes, { name, port, tunnels }: Pr
       yield;
     }
   }
-  virtualHosts.push(tunnels ? proxyCatchAll({ requests }) : catchAll({ requests }));
+  const others = { requests, counts: countsAttempts(input.settings) };
+  virtualHosts.push(tunnels ? proxyCatchAll(others) : catchAll(others));
   return configuration({ hosts: sharedList(virtualHosts), name, side: 'outbound', port, comparesPort: true });
 }
 

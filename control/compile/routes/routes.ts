@@ -12,6 +12,7 @@ import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { OutboundPolicy } from '../scope/outbound-policy.ts';
 import type { Services } from '../scope/scope.ts';
+import { countsAttempts, type ProxySettings } from '../sidecar/http-manager.ts';
 import type { RouteCaller } from './form-routes.ts';
 import { domainsOf } from './host-names.ts';
 import { defaultRoute } from './http-rules.ts';
@@ -26,7 +27,7 @@ export interface SidecarRoutes {
   readonly forms: readonly RouteForm[];
   readonly destinations: Destinations;
   readonly caller: RouteCaller & { readonly dnsDomain: string };
-  readonly settings: Pick<MeshSettings, 'config'>;
+  readonly settings: Pick<ProxySettings, 'config' | 'http'>;
   readonly policy: OutboundPolicy;
   readonly formRoutes: MeshFormRoutes;
 }
@@ -93,6 +94,7 @@ const servicesAtPort = generator<{ services: readonly MeshService[]; port: numbe
  */
 export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<VirtualHost[]> {
   const { services, forms, caller, destinations, settings } = input;
+  const counts = countsAttempts(settings);
   const here = servicesAtPort({ services: services.list, port });
   const taken = new Set<string>();
   const hosts: VirtualHost[] = [];
@@ -100,7 +102,7 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
     const domains = domainsOf(hostname, service, caller.dnsDomain).filter((domain) => !taken.has(domain.toLowerCase()));
     if (domains.length === 0) return;
     for (const domain of domains) taken.add(domain.toLowerCase());
-    hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port }));
+    hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port, counts }));
   };
   const covered = new Set<MeshService>();
   for (const form of forms) {
@@ -120,24 +122,25 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
     yield;
   }
   hosts.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  if (!taken.has('*')) hosts.push(catchAll({ requests: input.policy.requests }));
+  if (!taken.has('*')) hosts.push(catchAll({ requests: input.policy.requests, counts }));
   return hosts;
 }
 
 /** The virtual host of one service for whatever host its requests name. Pauses after each form. */
 export function* serviceVirtualHost(input: SidecarRoutes, service: MeshService, port: number): Work<VirtualHost> {
   const { forms, destinations, settings } = input;
+  const counts = countsAttempts(settings);
   const { hostname } = service;
   const here = new Map([[hostname, service]]);
   for (const form of forms) {
     const routes = input.formRoutes.of(form, port);
     if (routes.length > 0 && hostsOf(input, form, here, port).some((found) => found.service === service))
-      return virtualHost({ routes, hostname, domains: '*', port });
+      return virtualHost({ routes, hostname, domains: '*', port, counts });
     yield;
   }
   const retries = settings.config.defaultHttpRetryPolicy;
   const routes = defaultRoutes({ service, rule: destinations.rule(service), retries, port });
-  return virtualHost({ routes, hostname, domains: '*', port });
+  return virtualHost({ routes, hostname, domains: '*', port, counts });
 }
 
 interface VirtualHostInput {
@@ -146,17 +149,19 @@ interface VirtualHostInput {
   /** One a line. */
   readonly domains: string;
   readonly port: number;
+  /** Requests carry the number of their attempt. */
+  readonly counts: boolean;
 }
 
 /** The unit that is generated, versioned and encoded. */
 const virtualHost = generator<VirtualHostInput, VirtualHost>(
-  { routes: true, hostname: true, domains: true, port: true },
-  ({ routes, hostname, domains, port }) =>
+  { routes: true, hostname: true, domains: true, port: true, counts: true },
+  ({ routes, hostname, domains, port, counts }) =>
     frozen({
       name: `${hostname}:${port}`,
       domains: domains.split('\n'),
       routes: [...routes],
-      includeRequestAttemptCount: true,
+      ...(counts && { includeRequestAttemptCount: true }),
     }),
 );
 
@@ -234,27 +239,34 @@ function namedBetter({ exact, wild }: NamedHosts, form: RouteForm, host: string,
   );
 }
 
+export interface CatchAllInput extends Pick<OutboundPolicy, 'requests'> {
+  /** Requests carry the number of their attempt. */
+  readonly counts: boolean;
+}
+
 /** What becomes of requests to other hosts: the cluster that takes them; undefined: they are refused. */
-export const catchAll = generator<Pick<OutboundPolicy, 'requests'>, VirtualHost>({ requests: true }, ({ requests }) =>
-  requests === undefined
-    ? {
-        name: 'block_all',
-        domains: ['*'],
-        includeRequestAttemptCount: true,
-        routes: [{ name: 'block_all', match: { prefix: '/' }, directResponse: { status: 502 } }],
-      }
-    : {
-        name: 'allow_any',
-        domains: ['*'],
-        includeRequestAttemptCount: true,
-        routes: [
-          {
-            name: 'allow_any',
-            match: { prefix: '/' },
-            route: { cluster: requests, timeout: '0s', maxGrpcTimeout: '0s' },
-          },
-        ],
-      },
+export const catchAll = generator<CatchAllInput, VirtualHost>(
+  { requests: true, counts: true },
+  ({ requests, counts }) =>
+    requests === undefined
+      ? {
+          name: 'block_all',
+          domains: ['*'],
+          ...(counts && { includeRequestAttemptCount: true }),
+          routes: [{ name: 'block_all', match: { prefix: '/' }, directResponse: { status: 502 } }],
+        }
+      : {
+          name: 'allow_any',
+          domains: ['*'],
+          ...(counts && { includeRequestAttemptCount: true }),
+          routes: [
+            {
+              name: 'allow_any',
+              match: { prefix: '/' },
+              route: { cluster: requests, timeout: '0s', maxGrpcTimeout: '0s' },
+            },
+          ],
+        },
 );
 
 /** HTTP service ports among `services`, ascending. */

@@ -14,6 +14,7 @@ const READ = [
   'LABELS',
   'NAMESPACE',
   'OUTBOUND_BIND',
+  'PROXY_CONFIG',
   'SERVICE_ACCOUNT',
   'STATIC_LABELS',
 ] as const;

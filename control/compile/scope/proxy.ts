@@ -1,4 +1,6 @@
 /** An xDS Node -> who this proxy is in the mesh. Node ids are Istio's: `type~ip~name.namespace~dns domain`. */
+import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
+import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
 import type { Node } from '../../../shared/xds/core.ts';
 import { isFields, labelsOf, numeric, text } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
@@ -57,6 +59,8 @@ export interface ProxyView {
   capturesDns: boolean;
   /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
   acceptsHttp10: boolean;
+  /** PROXY_CONFIG of the node's metadata; undefined: it has none, or one that cannot be read. */
+  ownConfig: MeshProxyConfig | undefined;
 }
 
 /** The node cannot be distinguished from others: nothing can be compiled for it. */
@@ -109,7 +113,14 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     choosesAlpn: isTulle,
     capturesDns: isSwitchedOn(text(metadata['DNS_CAPTURE'])),
     acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
+    ownConfig: ownConfigOf(metadata['PROXY_CONFIG']),
   };
+}
+
+/** As text it is JSON. Read strictly: of a config that is wrong in one field, none is in force. */
+function ownConfigOf(value: unknown): MeshProxyConfig | undefined {
+  if (value === undefined || value === '') return undefined;
+  return readProxyConfig(typeof value === 'string' ? value : JSON.stringify(value)).value;
 }
 
 /** A switch among proxy metadata, as istiod reads it. */

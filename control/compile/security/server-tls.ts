@@ -3,7 +3,7 @@ import type { ServerTls } from '../../../shared/resources/schema/common.ts';
 import type { CertificateValidationContext, CommonTlsContext } from '../../../shared/xds/tls.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { combinedContext, exactSan } from '../wire.ts';
-import { ADS, defaultTlsParams, downstreamSocket } from './tls-context.ts';
+import { ADS, compliant, defaultTlsParams, downstreamSocket } from './tls-context.ts';
 
 /** What every HTTP server agrees to. */
 export const WEB_ALPN = ['h2', 'http/1.1'];
@@ -88,13 +88,14 @@ function tlsParams(tls: ServerTls, settings: Pick<MeshSettings, 'config'>): NonN
   const version = (name: ServerTls['minProtocolVersion'] = 'TLS_AUTO') =>
     name === 'TLS_AUTO' ? undefined : (name.replace('TLSV', 'TLSv') as 'TLSV1_2');
   const [min, max] = [version(tls.minProtocolVersion), version(tls.maxProtocolVersion)];
-  return {
+  const params = {
     ...defaultTlsParams(settings.config),
     ...(min && { tlsMinimumProtocolVersion: min }),
     ...(max && { tlsMaximumProtocolVersion: max }),
     ...(cipherSuites.length > 0 && { cipherSuites: [...new Set(cipherSuites)] }),
     ...(ecdhCurves.length > 0 && { ecdhCurves: [...new Set(ecdhCurves)] }),
   };
+  return compliant(params, settings.config);
 }
 
 /** What a client's certificate must be besides signed by the CA. */

@@ -8,7 +8,14 @@ import { catchAll, httpPorts } from '../routes/routes.ts';
 import { type EgressGroup, servesAllPorts } from '../scope/egress.ts';
 import { looksUpHosts } from '../scope/outbound-policy.ts';
 import { tcpTargets } from './bound-listeners.ts';
-import { detectionTimeout, HTTP_INSPECTOR, httpManager, plainTcpProxy, TLS_INSPECTOR } from './http-manager.ts';
+import {
+  countsAttempts,
+  detectionTimeout,
+  HTTP_INSPECTOR,
+  httpManager,
+  plainTcpProxy,
+  TLS_INSPECTOR,
+} from './http-manager.ts';
 import {
   allPorts,
   httpChain,
@@ -137,7 +144,13 @@ function unknownHttpChain(settings: Outbound['settings'], { requests }: Outbound
   const manager = httpManager(settings, {
     side: 'outbound',
     statPrefix: name,
-    routes: { inline: { name, validateClusters: false, virtualHosts: [catchAll({ requests })] } },
+    routes: {
+      inline: {
+        name,
+        validateClusters: false,
+        virtualHosts: [catchAll({ requests, counts: countsAttempts(settings) })],
+      },
+    },
     last: [LOOKS_UP_ANY],
   });
   return { name, filterChainMatch: HTTP_MATCH, filters: [manager] };

@@ -14,6 +14,14 @@ import { BLACK_HOLE } from '../names.ts';
 import { ADS } from '../security/tls-context.ts';
 import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
 import { filtersInOrder, type PlacedFilters } from './filter-places.ts';
+import {
+  type ConnectionSettings,
+  headerOptions,
+  inboundCertificate,
+  PRESERVED_CASE,
+  type ProxyHeaders,
+  withConnectionSettings,
+} from './manager-settings.ts';
 
 const FILTERS = 'envoy.extensions.filters';
 
@@ -32,6 +40,8 @@ export interface ProxyHttpSettings {
   readonly trustedProxies: number;
   /** Of gateways: what becomes of X-Forwarded-Client-Cert (`gatewayTopology.forwardClientCertDetails`). */
   readonly forwardClientCert: ClientCertDetails;
+  readonly headers: ProxyHeaders;
+  readonly connections: ConnectionSettings;
 }
 
 /** The settings of the mesh as they hold for one proxy. */
@@ -39,11 +49,23 @@ export interface ProxySettings extends MeshSettings {
   readonly http: ProxyHttpSettings;
 }
 
+/** Whether requests carry `x-envoy-attempt-count` (`proxyHeaders.attemptCount`). */
+export const countsAttempts = ({ http }: Pick<ProxySettings, 'http'>): boolean =>
+  http.headers.attemptCount?.disabled !== true;
+
 type ProxySettingsInput = { settings: MeshSettings } & ProxyHttpSettings;
 
 /** The settings of the mesh with those of one proxy. */
 export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
-  { settings: true, acceptsHttp10: true, ignoredUpgrades: true, trustedProxies: true, forwardClientCert: true },
+  {
+    settings: true,
+    acceptsHttp10: true,
+    ignoredUpgrades: true,
+    trustedProxies: true,
+    forwardClientCert: true,
+    headers: true,
+    connections: true,
+  },
   ({ settings, ...http }) => ({ ...settings, http }),
 );
 
@@ -67,49 +89,55 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
   return networkFilter(
     'envoy.filters.network.http_connection_manager',
     `${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`,
-    {
-      statPrefix: options.statPrefix,
-      ...('rds' in routes
-        ? { rds: { configSource: ADS, routeConfigName: routes.rds } }
-        : { routeConfig: routes.inline }),
-      httpFilters: [
-        side === 'inbound' ? TELLS_CLIENTS : TELLS_SERVERS,
-        ...filtersInOrder(options.policies ?? {}),
-        ...(options.grpcWeb ? [GRPC_WEB] : []),
-        ...STANDARD_FILTERS,
-        ...(options.last ?? []),
-        ROUTER,
-      ],
-      // WebSocket and the like over HTTP/2 (RFC 8441): routes grant each upgrade.
-      http2ProtocolOptions: { allowConnect: true },
-      serverName: 'tulle',
-      streamIdleTimeout: '0s',
-      useRemoteAddress: side === 'gateway',
-      ...(side === 'gateway' && http.trustedProxies > 0 && { xffNumTrustedHops: http.trustedProxies }),
-      ...http1Options(http),
-      ...clientCertificate(side, http),
-      ...pathNormalization(settings.config),
-      upgradeConfigs: [{ upgradeType: 'websocket' }],
-      requestIdExtension: {
-        typedConfig: {
-          '@type': 'type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig',
-          useRequestIdForTraceSampling: true,
+    withConnectionSettings(
+      {
+        statPrefix: options.statPrefix,
+        ...('rds' in routes
+          ? { rds: { configSource: ADS, routeConfigName: routes.rds } }
+          : { routeConfig: routes.inline }),
+        httpFilters: [
+          peerMetadataFilter(side, http.headers),
+          ...filtersInOrder(options.policies ?? {}),
+          ...(options.grpcWeb ? [GRPC_WEB] : []),
+          ...STANDARD_FILTERS,
+          ...(options.last ?? []),
+          http.headers.envoyDebugHeaders?.disabled ? QUIET_ROUTER : ROUTER,
+        ],
+        // WebSocket and the like over HTTP/2 (RFC 8441): routes grant each upgrade.
+        http2ProtocolOptions: { allowConnect: true },
+        streamIdleTimeout: '0s',
+        useRemoteAddress: side === 'gateway',
+        ...(side === 'gateway' && http.trustedProxies > 0 && { xffNumTrustedHops: http.trustedProxies }),
+        ...headerOptions(http.headers),
+        ...http1Options(http),
+        ...clientCertificate(side, http),
+        ...pathNormalization(settings.config),
+        upgradeConfigs: [{ upgradeType: 'websocket' }],
+        requestIdExtension: {
+          typedConfig: {
+            '@type': 'type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig',
+            useRequestIdForTraceSampling: true,
+          },
         },
+        ...(logs.length > 0 && { accessLog: logs }),
       },
-      ...(logs.length > 0 && { accessLog: logs }),
-    },
+      http.connections,
+      side,
+    ),
   );
 }
 
-function http1Options({ acceptsHttp10, ignoredUpgrades }: ProxyHttpSettings) {
+function http1Options({ acceptsHttp10, ignoredUpgrades, headers }: ProxyHttpSettings) {
   const prefixes = ignoredUpgrades
     .split(',')
     .map((one) => one.trim())
     .filter((one) => one !== '');
-  if (!acceptsHttp10 && prefixes.length === 0) return {};
+  const preservesCase = headers.preserveHttp1HeaderCase ?? false;
+  if (!acceptsHttp10 && prefixes.length === 0 && !preservesCase) return {};
   return {
     httpProtocolOptions: {
       ...(acceptsHttp10 && { acceptHttp10: true }),
+      ...(preservesCase && PRESERVED_CASE),
       ...(prefixes.length > 0 && { ignoreHttp11Upgrade: prefixes.map((prefix) => ({ prefix, ignoreCase: true })) }),
     },
   };
@@ -129,13 +157,9 @@ function pathNormalization(
 }
 
 /** What becomes of x-forwarded-client-cert: extended at the workload; at the edge of the mesh replaced by default. */
-function clientCertificate(side: ManagerOptions['side'], { forwardClientCert }: ProxyHttpSettings) {
+function clientCertificate(side: ManagerOptions['side'], { forwardClientCert, headers }: ProxyHttpSettings) {
   if (side === 'outbound') return {};
-  if (side === 'inbound')
-    return {
-      forwardClientCertDetails: 'APPEND_FORWARD' as const,
-      setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
-    };
+  if (side === 'inbound') return inboundCertificate(headers);
   return {
     forwardClientCertDetails: forwardClientCert,
     setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
@@ -147,6 +171,15 @@ const SENT_IN = [{ istio_headers: {} }];
 /** The peer metadata filters of Istio's sidecars and gateways. First, so that requests which policies deny have a source. */
 const TELLS_CLIENTS = peerMetadata({ downstream_discovery: FOUND_BY, downstream_propagation: SENT_IN });
 const TELLS_SERVERS = peerMetadata({ upstream_discovery: FOUND_BY, upstream_propagation: SENT_IN });
+const TELLS_MESH_SERVERS = peerMetadata({
+  upstream_discovery: FOUND_BY,
+  upstream_propagation: [{ istio_headers: { skip_external_clusters: true } }],
+});
+
+function peerMetadataFilter(side: ManagerOptions['side'], { metadataExchangeHeaders }: ProxyHeaders): HttpFilter {
+  if (side === 'inbound') return TELLS_CLIENTS;
+  return metadataExchangeHeaders?.mode === 'IN_MESH' ? TELLS_MESH_SERVERS : TELLS_SERVERS;
+}
 
 /** Optional, and a Struct: an Envoy without Istio's filters leaves it out. */
 function peerMetadata(value: object): HttpFilter {
@@ -169,6 +202,9 @@ const STANDARD_FILTERS: HttpFilter[] = [
   httpFilter('envoy.filters.http.cors', `${FILTERS}.http.cors.v3.Cors`),
 ];
 const ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v3.Router`);
+const QUIET_ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.router.v3.Router`, {
+  suppressEnvoyHeaders: true,
+});
 
 /** What connections are handed on with: where they are logged, and how their destinations hash them. */
 export interface TcpSettings {

@@ -2,6 +2,7 @@
 import { type Protocol, parseProtocol } from '../../../shared/match/protocol.ts';
 import type { ConnectionPool, ServerTls } from '../../../shared/resources/schema/common.ts';
 import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
+import type { MeshService } from '../../mesh/view.ts';
 import { type DestinationRule, trafficPolicy } from '../cluster/destination-rule.ts';
 import type { Instance, LocalWorkload } from '../scope/workloads.ts';
 import type { MtlsMode } from '../security/peer-authentication.ts';
@@ -18,6 +19,9 @@ export interface InboundPort {
   /** Where the application listens; undefined: at the original destination. */
   app: { address: string; port: number } | { pipe: string } | undefined;
   hostname: string;
+  /** Of a service; undefined: none sends to the port. */
+  service?: MeshService;
+  servicePortName?: string;
   services: { host: string; name: string; namespace: string }[];
   /** It has a listener of its own: always without capture, and with capture where a Sidecar says NONE. */
   bound: boolean;
@@ -90,6 +94,8 @@ function servicePorts(input: InboundPorts): InboundPort[] {
       bind: endpoint.address,
       app: toLocalhost ? { address: '127.0.0.1', port: app } : undefined,
       hostname: service.hostname,
+      service,
+      servicePortName: port.name,
       services: [identity],
       bound: !captured,
       pool: poolOf(input, instance),

@@ -8,6 +8,7 @@ import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
 import { connectTimeout, withMeshKeepalive } from '../cluster/clusters.ts';
 import type { DestinationRule } from '../cluster/destination-rule.ts';
+import { statNameOf } from '../cluster/stat-name.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator, labelsFrom } from '../memo.ts';
 import { BLACK_HOLE, bracketed, INBOUND_PASSTHROUGH, inboundCluster } from '../names.ts';
@@ -15,6 +16,7 @@ import { distinctFindings, type Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { inboundPlugins, type PluginFilters } from '../plugins/plugin-filters.ts';
+import { inboundRetries } from '../routes/http-policies.ts';
 import { ingressOf, type Sidecar } from '../scope/sidecars.ts';
 import { type Instance, type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { type Authorization, authorizations } from '../security/authorization.ts';
@@ -34,6 +36,7 @@ import {
   TLS_INSPECTOR,
 } from './http-manager.ts';
 import { type InboundPort, type InboundPorts, inboundPorts } from './inbound-ports.ts';
+import { withListenerSettings } from './manager-settings.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 const MESH_TCP_ALPN = ['istio-peer-exchange', 'istio'];
@@ -138,7 +141,8 @@ export const inbound = generator<InboundInput, InboundResources>(
       ports.filter((item) => item.bound),
     );
     const captured = ports.filter((item) => !item.bound);
-    const listeners = given.captured ? [virtualInbound(input, captured), ...bound] : bound;
+    const built = given.captured ? [virtualInbound(input, captured), ...bound] : bound;
+    const listeners = built.map((listener) => withListenerSettings(listener, settings.http.connections, 'inbound'));
     const portOf = (listener: Listener) => listener.address?.socketAddress?.portValue;
     return {
       listeners: listeners.map((item) => produced('listeners', item, { side: 'inbound', port: portOf(item) })),
@@ -169,7 +173,10 @@ function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produce
 
 function inboundClusterOf({ settings, ip, captured, note }: Inbound, item: InboundPort): Cluster {
   const name = inboundCluster(item.port);
-  const cluster: Cluster = { name, altStatName: `${name};`, commonLbConfig: {} };
+  const pattern = settings.config.inboundClusterStatName;
+  const statName =
+    pattern && item.service ? statNameOf(pattern, item.service, item.servicePortName, item.servicePort) : name;
+  const cluster: Cluster = { name, altStatName: `${statName};`, commonLbConfig: {} };
   const protocolPort = { number: item.servicePort, name: '', protocol: item.protocol };
   cluster.connectTimeout = connectTimeout(settings);
   const policy = item.pool ? { connectionPool: inboundPool(item.pool) } : {};
@@ -326,8 +333,7 @@ function sniffedChains(
 function meshServer({ settings }: Inbound, http: boolean) {
   const { trustDomain, trustDomainAliases = [] } = settings;
   const alpn = http ? [...WEB_ALPN] : [...AGREED_TCP_ALPN, ...WEB_ALPN];
-  const { meshMTLS } = settings.config;
-  return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, meshMTLS?.minProtocolVersion);
+  return meshServerSocket([trustDomain, ...trustDomainAliases], alpn, settings.config);
 }
 
 /** What requests and connections to a port pass before they reach the application. */
@@ -355,6 +361,7 @@ function inboundHttp(
   cluster: string,
   name: string,
 ): NetworkFilter[] {
+  const retryPolicy = inboundRetries(settings.config.defaultInboundHttpRetryPolicy);
   const grpc = item.protocol === 'GRPC' || item.protocol === 'GRPC-WEB';
   const operation = item.hostname === '' ? cluster : `${item.hostname}:${item.servicePort}/*`;
   const manager = httpManager(settings, {
@@ -380,7 +387,7 @@ function inboundHttp(
                   timeout: '0s',
                   maxStreamDuration: { maxStreamDuration: '0s', grpcTimeoutHeaderMax: '0s' },
                   // An application may close an idle connection just as a request is sent on it.
-                  ...(!grpc && { retryPolicy: { retryOn: 'reset-before-request', numRetries: 2 } }),
+                  ...(retryPolicy && !grpc && { retryPolicy }),
                 },
               },
             ],

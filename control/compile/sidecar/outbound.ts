@@ -25,6 +25,7 @@ import type { Services } from '../scope/scope.ts';
 import { type BoundPlace, bound, boundListeners } from './bound-listeners.ts';
 import { capturedListeners, virtualOutbound } from './captured-listeners.ts';
 import type { ProxySettings } from './http-manager.ts';
+import { withListenerSettings } from './manager-settings.ts';
 import { allPorts, httpChain, type Outbound } from './outbound-chains.ts';
 import { ownRouteName, sniffedRoutes } from './sniffed-ports.ts';
 
@@ -230,7 +231,9 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
       if (!listeners.has(proxy.name)) listeners.set(proxy.name, proxy);
       else note(`listener ${proxy.name}: the port is taken by another one`);
     }
-    return { listeners: [...listeners.values()].map(withOrigin), notes: [...notes] };
+    const { connections } = settings.http;
+    const own = [...listeners.values()].map((listener) => withListenerSettings(listener, connections, 'outbound'));
+    return { listeners: own.map(withOrigin), notes: [...notes] };
   },
 );
 

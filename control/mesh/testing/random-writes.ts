@@ -303,6 +303,7 @@ const meshConfig = some(
   'localityLbSetting: {failoverPriority: [app]}',
   'rootNamespace: shop',
   'connectTimeout: 3s',
+  'discoverySelectors: [{matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [pay]}]}]',
   'extensionProviders: [{name: asks, envoyExtAuthzHttp: {service: a.shop.svc.cluster.local, port: 80}}]',
 ).map((mesh) => ({ data: { mesh } }));
 

@@ -7,7 +7,7 @@ import { parseDuration } from '../schema/vocabulary.ts';
 import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED } from './effects.ts';
 import { PROXY_CONFIG_EFFECTS } from './proxy-config.ts';
 
-const YET = 'has no effect yet';
+const ONE_APPLICATION = 'has no effect: a proxy has one application';
 const NO_INGRESS = 'has no effect: Ingress resources are not served; use a Gateway';
 const ONE_CLUSTER = 'has no effect yet: the mesh has one cluster';
 const NO_SPANS = 'has no effect yet: proxies make no spans';
@@ -33,7 +33,7 @@ function providersWithoutEffect(given: unknown): string | undefined {
 export const MESH_CONFIG_EFFECTS: Effects = {
   proxyListenPort: IN_FORCE,
   proxyInboundListenPort: IN_FORCE,
-  proxyHttpPort: 'has no effect yet: a proxy names its HTTP proxy port in its node metadata (HTTP_PROXY_PORT)',
+  proxyHttpPort: IN_FORCE,
   connectTimeout: IN_FORCE,
   protocolDetectionTimeout: IN_FORCE,
   tcpKeepalive: { probes: IN_FORCE, time: IN_FORCE, interval: IN_FORCE },
@@ -88,17 +88,21 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   dnsRefreshRate: (rate) =>
     (parseDuration(String(rate)) ?? 0) > 1 ? undefined : 'must be more than 1ms: it is ignored',
   h2UpgradePolicy: IN_FORCE,
-  inboundClusterStatName: YET,
-  outboundClusterStatName: YET,
+  inboundClusterStatName: IN_FORCE,
+  outboundClusterStatName: IN_FORCE,
   certificates: 'has no effect: use cert-manager or another issuer',
   serviceSettings: ONE_CLUSTER,
   serviceScopeConfigs: ONE_CLUSTER,
-  enablePrometheusMerge: () => "has no effect yet: a proxy serves its own metrics only, not the application's",
+  enablePrometheusMerge: () =>
+    "has no effect: it is for annotations of Pods, which are not read; scrape the application's metrics beside the proxy's",
   verifyCertificateAtClient: unless(true, 'has no effect: certificates are always verified'),
   ca: 'has no effect: the control plane signs certificates with its own authority',
   extensionProviders: (providers) => providersWithoutEffect(providers),
   defaultProviders: 'has no effect yet: nothing uses extension providers',
-  discoverySelectors: 'has no effect yet: all namespaces are watched',
+  discoverySelectors: {
+    matchLabels: IN_FORCE,
+    matchExpressions: { key: IN_FORCE, operator: IN_FORCE, values: IN_FORCE },
+  },
   pathNormalization: { normalization: IN_FORCE },
   defaultHttpRetryPolicy: {
     attempts: IN_FORCE,
@@ -108,15 +112,25 @@ export const MESH_CONFIG_EFFECTS: Effects = {
     retryIgnorePreviousHosts: IN_FORCE,
     backoff: IN_FORCE,
   },
-  defaultInboundHttpRetryPolicy: YET,
-  defaultTrafficPolicy: 'has no effect yet: write it in a DestinationRule',
+  defaultInboundHttpRetryPolicy: {
+    attempts: IN_FORCE,
+    perTryTimeout: 'has no effect, as in Istio: it is not used for inbound requests',
+    retryOn: IN_FORCE,
+    retryRemoteLocalities: ONE_APPLICATION,
+    retryIgnorePreviousHosts: ONE_APPLICATION,
+    backoff: IN_FORCE,
+  },
+  defaultTrafficPolicy: IN_FORCE,
   meshMTLS: {
     minProtocolVersion: IN_FORCE,
     ecdhCurves: REFUSED,
-    cipherSuites: YET,
+    cipherSuites: IN_FORCE,
   },
   tlsDefaults: { minProtocolVersion: IN_FORCE, ecdhCurves: IN_FORCE, cipherSuites: IN_FORCE },
-  compliancePolicy: YET,
+  compliancePolicy: (policy) =>
+    policy === '' || policy === 'fips-140-2'
+      ? undefined
+      : 'has no effect: only fips-140-2 is supported, so that TLS is not restricted',
 } satisfies Omit<EffectsOf<MeshConfig>, 'defaultConfig'> & { defaultConfig: Effects };
 
 export const MESH_NETWORKS_EFFECTS: Effects = {

@@ -2,6 +2,7 @@
 import { as, differs, type FieldTable, inForce, reported } from '../field-table.ts';
 import { STATUS } from './status.ts';
 
+const EGRESS = 'tests/interop/egress.test.ts';
 const TRANSPORTS = 'tests/interop/upstream-transports.test.ts';
 const UPSTREAMS = 'tests/interop/upstreams-compiled.test.ts';
 const FIELDS = 'control/compile/cluster/destination-rule.test.ts';
@@ -12,7 +13,7 @@ export const DESTINATION_RULE_FIELDS: FieldTable = {
   ...STATUS,
   'spec.host': inForce('golden:dr-connection-pool', 'golden:dr-merge-same-host'),
   'spec.exportTo[]': inForce(FIELDS),
-  'spec.workloadSelector.**': inForce(FIELDS, 'golden:dr-workload-selector'),
+  'spec.workloadSelector.**': inForce(FIELDS, EGRESS, 'golden:dr-workload-selector'),
   'spec.subsets[].name': inForce('golden:dr-subset-policy'),
   'spec.subsets[].labels{}': inForce('golden:dr-subset-policy'),
   'spec.subsets[].trafficPolicy.**': as(POLICY),
@@ -39,10 +40,10 @@ export const DESTINATION_RULE_FIELDS: FieldTable = {
   'spec.trafficPolicy.loadBalancer.warmupDurationSecs': inForce(FIELDS),
   'spec.trafficPolicy.loadBalancer.zoneAwareLbSetting.**': reported('has no effect yet: write a localityLbSetting'),
   'spec.trafficPolicy.outlierDetection.**': inForce(FIELDS, 'golden:dr-outlier'),
-  'spec.trafficPolicy.proxyProtocol.**': inForce(FIELDS, TRANSPORTS),
+  'spec.trafficPolicy.proxyProtocol.**': inForce(FIELDS, TRANSPORTS, EGRESS),
   'spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes[]': inForce(FIELDS, TRANSPORTS),
   'spec.trafficPolicy.retryBudget.budgetInterval': inForce(FIELDS, TRANSPORTS),
   'spec.trafficPolicy.retryBudget.**': inForce(FIELDS, 'golden:dr-retry-budget'),
-  'spec.trafficPolicy.tls.**': inForce(FIELDS, 'golden:dr-tls-credential-gateway', 'golden:dr-tls-simple'),
-  'spec.trafficPolicy.tunnel.**': inForce(FIELDS, TRANSPORTS),
+  'spec.trafficPolicy.tls.**': inForce(FIELDS, EGRESS, 'golden:dr-tls-credential-gateway', 'golden:dr-tls-simple'),
+  'spec.trafficPolicy.tunnel.**': inForce(FIELDS, TRANSPORTS, EGRESS),
 };

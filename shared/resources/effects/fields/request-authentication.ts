@@ -3,7 +3,7 @@ import { differs, type FieldTable, inForce } from '../field-table.ts';
 import { STATUS } from './status.ts';
 
 const COMPILE = 'control/compile/security/request-authentication.test.ts';
-const ON_THE_WIRE = 'tests/interop/compiled.test.ts';
+const ON_THE_WIRE = 'tests/interop/compiled-tokens.test.ts';
 const FILTER = 'tests/interop/themes/theme-jwt-providers.ts';
 const RESOLVER = 'control/jwks/key-resolver.test.ts';
 const LOCAL = differs(

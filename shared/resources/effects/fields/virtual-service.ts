@@ -29,7 +29,11 @@ export const VIRTUAL_SERVICE_FIELDS: FieldTable = {
   'spec.http[].fault.delay.percent': inForce(FIELDS),
   'spec.http[].headers.**': inForce('golden:vs-headers', ON_THE_WIRE),
   'spec.http[].match[].**': inForce('golden:vs-match-headers', RULES, ON_THE_WIRE),
-  'spec.http[].match[].headers{}.**': inForce('golden:vs-match-headers', 'golden:vs-gateway-jwt-claims', ON_THE_WIRE),
+  'spec.http[].match[].headers{}.**': inForce(
+    'golden:vs-match-headers',
+    'golden:vs-gateway-jwt-claims',
+    'tests/interop/compiled-tokens.test.ts',
+  ),
   'spec.http[].match[].withoutHeaders{}.**': inForce('golden:vs-match-headers', 'golden:vs-gateway-jwt-claims'),
   'spec.http[].match[].gateways[]': inForce(RULES),
   'spec.http[].match[].name': inForce(RULES),
