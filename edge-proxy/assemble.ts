@@ -1,5 +1,7 @@
 /** The real parts of a proxy joined together: compilers, telemetry, identity; for mesh and for static proxies. */
 import { parseSpiffeId } from '../shared/identity/spiffe.ts';
+import { STATS_FILTER, STATS_TYPE, StatsConfig } from '../shared/xds/filters/istio-stats.ts';
+import type { HttpConnectionManager } from '../shared/xds/http-connection-manager.ts';
 import type { Listener } from '../shared/xds/listener.ts';
 import type { Secret } from '../shared/xds/tls.ts';
 import type { ListenerState } from './admin/admin.ts';
@@ -36,6 +38,7 @@ import type { Compilers } from './xds/apply.ts';
 import { compileCluster } from './xds/cluster/compile-cluster.ts';
 import type { RunningCluster } from './xds/cluster/running-clusters.ts';
 import { type CompilerEnv, proxyCompilers } from './xds/compilers.ts';
+import { readMessage } from './xds/read-message.ts';
 
 /** What a whole proxy is given: it has a node in any case. */
 type ProxyEnv = CompilerEnv & { readonly own: OwnNode };
@@ -129,12 +132,12 @@ function compilersOf(
 ): Compilers {
   const { runtime } = env;
   const requestObservers: Compilers['requestObservers'] = (listener, config) => {
-    const metrics = telemetry.requestObserver(directionOf(listener));
+    const metrics = telemetry.requestObserver(directionOf(listener), managerStats(config));
     const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
     return log ? [metrics, ofServed((request) => log(request, request.endMs))] : [metrics];
   };
   const connectionObservers: Compilers['connectionObservers'] = (listener, config) => {
-    const metrics = telemetry.connectionObserver(directionOf(listener));
+    const metrics = telemetry.connectionObserver(directionOf(listener), listenerStats(listener));
     const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
     return log ? [metrics, { closed: (connection) => log(connection, connection.endMs) }] : [metrics];
   };
@@ -176,6 +179,21 @@ function ofServed(log: (request: RequestContext) => void): RequestObserver {
 
 /** A static proxy does not start where something is refused. */
 const NONE: ReadonlyMap<string, string> = new Map();
+
+/** istio.stats of a connection manager. */
+function managerStats({ httpFilters = [] }: HttpConnectionManager): StatsConfig | undefined {
+  const found = httpFilters.find(({ typedConfig, disabled }) => !disabled && typedConfig['@type'].endsWith(STATS_TYPE));
+  return found && (found.typedConfig as StatsConfig);
+}
+
+/** The same for connections. @throws ConfigError naming the field */
+function listenerStats({ metadata }: Listener): StatsConfig | undefined {
+  const written = metadata?.filterMetadata?.[STATS_FILTER];
+  return (
+    written &&
+    readMessage({ '@type': STATS_TYPE, ...written }, StatsConfig, {}, `metadata.filter_metadata["${STATS_FILTER}"]`)
+  );
+}
 
 const directionOf = (listener: Listener): Direction =>
   listener.trafficDirection === 'INBOUND' ? 'inbound' : 'outbound';

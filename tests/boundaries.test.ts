@@ -66,7 +66,7 @@ const planes: Record<string, string[][]> = {
     ['upstream/'],
     // A request holds its route, and a route is a function of a request.
     ['http/request/', 'http/routing/'],
-    ['attributes/', 'listener/', 'overload/', 'tcp/', 'telemetry/'],
+    ['attributes/', 'cel/', 'listener/', 'overload/', 'tcp/', 'telemetry/'],
     ['http/headers/'],
     ['http/filters/', 'http/router/', 'http/side-call/'],
     ['http/exchange/'],
@@ -98,6 +98,7 @@ const planes: Record<string, string[][]> = {
       'compile/routes/',
       'compile/security/',
       'compile/sidecar/',
+      'compile/telemetry/',
     ],
     ['compile/node/'],
     ['discovery/', 'jwks/', 'status/'],

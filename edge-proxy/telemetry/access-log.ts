@@ -22,7 +22,8 @@ export function compileAccessLog(configs: readonly AccessLogConfig[], sinks: Log
   if (configs.length === 0) return undefined;
   const loggers = configs.map((config) => {
     const log = named(config.name, () => compileOne(config, sinks));
-    const filter = config.filter && compileLogFilter(config.filter, `access log "${config.name}": filter`);
+    const filter =
+      config.filter && compileLogFilter(config.filter, `access log "${config.name}": filter`, sinks.wallClock);
     return filter ? whereFiltered(log, filter) : log;
   });
   if (loggers.length === 1) return loggers[0];

@@ -37,7 +37,9 @@ describe('formats of access logs', () => {
 
   it.each([
     ['%NO_SUCH%', '%NO_SUCH%'],
-    ['a %REQ_WITHOUT_QUERY(:PATH)% b', '%REQ_WITHOUT_QUERY(:PATH)%'],
+    ['a %REQ_WITHOUT_QUERY()% b', '%REQ_WITHOUT_QUERY()%'],
+    ['%CEL(size(a)%', '%CEL(size(a)%'],
+    ['%CEL(nope.b +)%', '%CEL(nope.b +)%'],
     ['%REQ()%', '%REQ()%'],
     ['%REQ%', '%REQ%'],
     ['%RESP(a?b?c)%', '%RESP(a?b?c)%'],

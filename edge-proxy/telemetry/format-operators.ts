@@ -4,6 +4,8 @@ import { PEER_STATE } from '../../shared/xds/access-log-format.ts';
 import { attributeMaps, attributes, hostPort, PEER_FIELDS, type PeerField } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
 import { LONG_FLAGS } from '../attributes/response-flags.ts';
+import { compileCel } from '../cel/compile.ts';
+import { labelText } from '../cel/values.ts';
 import { camelGrpcStatus, upperGrpcStatus } from '../http/grpc/status.ts';
 import type { Clock } from '../runtime/runtime.ts';
 import { compileTimeFormat } from './time-format.ts';
@@ -89,6 +91,8 @@ const FIELDS: Readonly<Record<string, Field>> = {
   DOWNSTREAM_PEER_FINGERPRINT_256: attributes['connection.sha256_peer_certificate_digest'],
   REQUESTED_SERVER_NAME: attributes['connection.requested_server_name'],
   ROUTE_NAME: attributes['xds.route_name'],
+  SPAN_ID: (r) => (r.kind === 'request' ? some(r.spanId) : undefined),
+  TRACE_ID: (r) => (r.kind === 'request' ? some(r.traceId) : undefined),
   VIRTUAL_CLUSTER_NAME: nothing,
   VIRTUAL_HOST_NAME: attributes['xds.virtual_host_name'],
   DOWNSTREAM_PEER_URI_SAN: (r) =>
@@ -105,6 +109,11 @@ export function compileOperator(name: string, argument: string | undefined, wall
     return (record) => format(wallClock(record.startMs));
   }
   if (name === 'REQ') return headerField(name, argument, requestHeader);
+  if (name === 'REQ_WITHOUT_QUERY') return withoutQuery(headerField(name, argument, requestHeader));
+  if (name === 'CEL') {
+    const evaluate = compileCel(argument ?? '', wallClock);
+    return (record) => labelText(evaluate(record));
+  }
   if (name === 'RESP') return headerField(name, argument, responseHeader);
   if (name === 'TRAILER') return headerField(name, argument, responseTrailer);
   if (name === 'GRPC_STATUS') return grpcStatusField(argument);
@@ -123,6 +132,13 @@ function headerField(name: string, argument: string | undefined, read: (header: 
     throw new Error(`operator %${name}(${argument ?? ''})%: needs one header, or two as X?Y`);
   const [first, second] = names.map((one) => readable(read(one)));
   return second ? (record, nowMs) => first!(record, nowMs) ?? second(record, nowMs) : first!;
+}
+
+function withoutQuery(field: Field): Field {
+  return (record, nowMs) => {
+    const value = field(record, nowMs);
+    return typeof value === 'string' ? value.split('?', 1)[0] : value;
+  };
 }
 
 function responseHeader(name: string): Field {

@@ -3,10 +3,12 @@ import { type AccessLogFilter, type Comparison, GRPC_STATUS_NAMES } from '../../
 import { attributes } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
 import { LONG_FLAGS } from '../attributes/response-flags.ts';
-import { ConfigError } from '../config-error.ts';
+import { compileCondition } from '../cel/compile.ts';
+import { ConfigError, errorAt } from '../config-error.ts';
 import { GRPC, grpcStatusOf } from '../http/grpc/status.ts';
 import { HeaderMap } from '../http/message/header-map.ts';
 import { compileHeaderMatcher, type HeaderSource } from '../http/routing/matchers.ts';
+import type { WallClock } from './format-operators.ts';
 
 /** @param nowMs on the clock of `startMs` */
 export type LogFilter = (record: TrafficRecord, nowMs: number) => boolean;
@@ -14,10 +16,13 @@ export type LogFilter = (record: TrafficRecord, nowMs: number) => boolean;
 /** What a header filter sees of a connection that is not HTTP. */
 const NO_HEAD: HeaderSource = { method: '', path: '', authority: '', scheme: '', headers: new HeaderMap() };
 
-/** @throws ConfigError at `path` unless exactly one filter is given */
-export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilter {
+/**
+ * @param wallClock for expressions that ask for the time of a request
+ * @throws ConfigError at `path` unless exactly one filter is given
+ */
+export function compileLogFilter(filter: AccessLogFilter, path: string, wallClock: WallClock): LogFilter {
   const { statusCodeFilter, durationFilter, headerFilter, responseFlagFilter, grpcStatusFilter } = filter;
-  const { andFilter, orFilter } = filter;
+  const { andFilter, orFilter, extensionFilter, traceableFilter } = filter;
   if (Object.values(filter).filter((one) => one !== undefined).length !== 1)
     throw new ConfigError(path, 'must have exactly one filter');
   if (statusCodeFilter) {
@@ -42,9 +47,15 @@ export function compileLogFilter(filter: AccessLogFilter, path: string): LogFilt
     return ({ flags: found }) => (flags.size === 0 ? found.length > 0 : found.some((flag) => flags.has(flag)));
   }
   if (grpcStatusFilter) return compileGrpcStatus(grpcStatusFilter);
+  if (traceableFilter) return (record) => record.kind === 'request' && (record.traceReason ?? 'none') !== 'none';
+  if (extensionFilter) {
+    const { expression } = extensionFilter.typedConfig as { expression: string };
+    const at = `${path}.extension_filter.typed_config.expression`;
+    return errorAt(at, () => compileCondition(expression, wallClock));
+  }
   const joined = andFilter ?? orFilter;
   if (!joined) return () => true;
-  const inner = (joined.filters ?? []).map((one, i) => compileLogFilter(one, `${path}.filters[${i}]`));
+  const inner = (joined.filters ?? []).map((one, i) => compileLogFilter(one, `${path}.filters[${i}]`, wallClock));
   if (inner.length < 2) throw new ConfigError(path, 'needs two filters or more');
   return andFilter
     ? (record, nowMs) => inner.every((matches) => matches(record, nowMs))

@@ -12,6 +12,7 @@ it("reads a node's own workload as Istio's proxies do", () => {
   };
   expect(ownNode({ id, metadata, locality: { region: 'eu', zone: 'eu-1' } }, { app: 'x', cluster: 'y' })).toEqual({
     id,
+    metadata,
     workload: {
       name: 'front-v1-0',
       namespace: 'shop',

@@ -448,7 +448,7 @@ describe('access log', () => {
     [{ durationFilter: { comparison: { op: 'LE', value: { defaultValue: 29 } } } }, false, true],
     [{ responseFlagFilter: { flags: ['NR'] } }, false, false],
   ])('writes what its filter %j lets through', (filter, slow, quick) => {
-    const matches = compileLogFilter(filter, 'filter');
+    const matches = compileLogFilter(filter, 'filter', (ms) => ms);
     expect([matches(request({ startMs: 100 }), 130), matches(request({ startMs: 100 }), 129)]).toEqual([slow, quick]);
   });
 
@@ -457,7 +457,7 @@ describe('access log', () => {
     [{ statuses: ['UNAVAILABLE', 'CANCELED'], exclude: true }, ['0', undefined]],
     [{ statuses: ['UNKNOWN'] }, [undefined]],
   ])('writes what its gRPC filter %j lets through', (grpcStatusFilter, expected) => {
-    const matches = compileLogFilter({ grpcStatusFilter }, 'filter');
+    const matches = compileLogFilter({ grpcStatusFilter }, 'filter', (ms) => ms);
     const written = ['0', '14', '1', undefined].filter((status) => {
       const trailers = new HeaderMap();
       if (status !== undefined) trailers.append('grpc-status', status);
@@ -467,8 +467,8 @@ describe('access log', () => {
   });
 
   it('refuses flags that do not exist, and two filters in one', () => {
-    expect(() => compileLogFilter({ responseFlagFilter: { flags: ['XX'] } }, 'filter')).toThrow('"XX"');
-    expect(() => compileLogFilter({ responseFlagFilter: {}, notHealthCheckFilter: {} }, 'filter')).toThrow(
+    expect(() => compileLogFilter({ responseFlagFilter: { flags: ['XX'] } }, 'filter', (ms) => ms)).toThrow('"XX"');
+    expect(() => compileLogFilter({ responseFlagFilter: {}, notHealthCheckFilter: {} }, 'filter', (ms) => ms)).toThrow(
       'exactly one',
     );
   });

@@ -1,24 +1,27 @@
 /** A proxy's telemetry in one piece: Istio's metrics, its own gauges, and where access logs are written. */
 
 import { Metrics } from '../../shared/metrics/metrics.ts';
+import type { StatsConfig } from '../../shared/xds/filters/istio-stats.ts';
 import type { RequestObserver } from '../http/request/request-observer.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ConnectionObserver } from '../tcp/connection-record.ts';
 import { retryLimit } from '../upstream/circuit-breakers.ts';
 import type { Circuit, Cluster, EndpointHealth } from '../upstream/cluster.ts';
 import type { WorkloadLookup } from '../upstream/workload-metadata.ts';
+import { WeakValues } from '../weak-values.ts';
 import type { LogSinks } from './access-log.ts';
 import { wallClockOf } from './format-operators.ts';
 import type { Direction, OwnIdentity } from './istio-labels.ts';
-import { IstioMetrics } from './istio-metrics.ts';
+import { IstioMetrics, LiveTraffic } from './istio-metrics.ts';
+import { compileMetricRules } from './metric-rules.ts';
 
 export interface Telemetry {
   readonly metrics: Metrics;
   /** For compileAccessLog of listeners that configure a log of their own. */
   readonly sinks: LogSinks;
-  /** Istio's metrics of requests, and the mesh's default log where it is on. */
-  requestObserver(direction: Direction): RequestObserver;
-  connectionObserver(direction: Direction): ConnectionObserver;
+  /** Istio's metrics of requests. @param config of istio.stats; absent: all of them, as they are */
+  requestObserver(direction: Direction, config?: StatsConfig): RequestObserver;
+  connectionObserver(direction: Direction, config?: StatsConfig): ConnectionObserver;
 }
 
 export interface TelemetryOptions {
@@ -33,24 +36,37 @@ export interface TelemetryOptions {
 export function createTelemetry(options: TelemetryOptions): Telemetry {
   const { runtime } = options;
   const metrics = new Metrics();
-  const istio = new IstioMetrics(metrics, options.own, options.workloads);
+  const live = new LiveTraffic(metrics);
+  const byRules = new WeakValues<IstioMetrics>();
   const sinks: LogSinks = {
     out: (line) => runtime.process.writeOut(line),
     error: (line) => runtime.process.writeError(line),
     wallClock: wallClockOf(runtime),
   };
   processGauges(metrics, options);
+  // Listeners with the same rules share their series.
+  const istioOf = (config: StatsConfig = {}) =>
+    byRules.get(JSON.stringify(config.metrics ?? []), () => {
+      const rules = compileMetricRules(config, sinks.wallClock);
+      return new IstioMetrics(metrics, options.own, options.workloads, rules, live);
+    });
   return {
     metrics,
     sinks,
-    requestObserver: (direction) => ({
-      responseStarted: (request) => istio.onResponse(direction, request),
-      finished: (request) => istio.onRequest(direction, request),
-    }),
-    connectionObserver: (direction) => ({
-      opened: (connection) => istio.onConnectionOpened(direction, connection),
-      closed: (connection) => istio.onConnectionClosed(direction, connection),
-    }),
+    requestObserver: (direction, config) => {
+      const istio = istioOf(config);
+      return {
+        responseStarted: (request) => istio.onResponse(direction, request),
+        finished: (request) => istio.onRequest(direction, request),
+      };
+    },
+    connectionObserver: (direction, config) => {
+      const istio = istioOf(config);
+      return {
+        opened: (connection) => istio.onConnectionOpened(direction, connection),
+        closed: (connection) => istio.onConnectionClosed(direction, connection),
+      };
+    },
   };
 }
 

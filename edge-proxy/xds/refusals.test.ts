@@ -78,8 +78,13 @@ describe('what is not done', () => {
 
   it.each<[string, object]>([
     ['provider', http({ tracing: { provider: { name: 'zipkin' } } })],
-    ['customTags', http({ tracing: { customTags: [{ tag: 't' }] } })],
-    ['spawnUpstreamSpan', http({ tracing: { spawnUpstreamSpan: true } })],
+    [
+      'SkyWalkingConfig',
+      http({
+        tracing: { provider: { name: 's', typedConfig: { '@type': 'x/envoy.config.trace.v3.SkyWalkingConfig' } } },
+      }),
+    ],
+    ['operationName', http({ tracing: { operationName: 'INGRESS' } })],
     ['tracing: 200', http({ tracing: { overallSampling: { value: 200 } } })],
     ['add_user_agent', http({ addUserAgent: true })],
     ['codec_type HTTP3', http({ codecType: 'HTTP3' })],

@@ -86,17 +86,17 @@ class Family<S extends Series> {
     this.limit = limit;
   }
 
-  with(labels: Labels): S {
+  with(labels: Labels, names: readonly string[] = this.labelNames): S {
     // Cut before the look-up: values that are the same in the exposition are one series.
-    const values = this.labelNames.map((name) => (labels[name] ?? '').slice(0, MAX_LABEL_LENGTH));
-    const key = values.join('\u0000');
+    const values = names.map((name) => (labels[name] ?? '').slice(0, MAX_LABEL_LENGTH));
+    const key = (names === this.labelNames ? values : [...values, '\u0002', ...names]).join('\u0000');
     const known = this.series.get(key);
     if (known) return known;
     if (this.series.size >= this.limit) {
       this.dropped++;
       return this.overflow();
     }
-    return this.add(key, values);
+    return this.add(key, names, values);
   }
 
   clear(): void {
@@ -109,21 +109,25 @@ class Family<S extends Series> {
       this.series.get('\u0001') ??
       this.add(
         '\u0001',
+        this.labelNames,
         this.labelNames.map(() => 'overflow'),
       )
     );
   }
 
-  private add(key: string, values: readonly string[]): S {
-    const made = this.make(this.labelNames.map((name, i) => `${name}="${escapeLabel(values[i]!)}"`).join(','));
+  private add(key: string, names: readonly string[], values: readonly string[]): S {
+    const made = this.make(names.map((name, i) => `${name}="${escapeLabel(values[i]!)}"`).join(','));
     this.series.set(key, made);
     return made;
   }
 }
 
 export interface MetricFamily<S> {
-  /** The series of a label set; keep it, do not look it up per request. Labels that are missing are ''. */
-  with(labels: Labels): S;
+  /**
+   * The series of a label set; keep it, do not look it up per request. Labels that are missing are ''.
+   * @param names of the labels, where the series has others than its metric
+   */
+  with(labels: Labels, names?: readonly string[]): S;
   /** Forgets every series: for gauges that are set again at each collection, whose users keep none. */
   clear(): void;
 }

@@ -283,6 +283,23 @@ describe('policies', () => {
     (kind) => expect(said(kind, { selector: {} })).toEqual(['warn spec.selector selector.empty']),
   );
 
+  it('headers that no token may set', () => {
+    const jwtRules = [
+      {
+        issuer: 'https://a.test',
+        outputPayloadToHeader: 'x payload',
+        outputClaimToHeaders: [
+          { header: 'x-user', claim: 'sub' },
+          { header: 'Content-Length', claim: 'n' },
+        ],
+      },
+    ];
+    expect(said('RequestAuthentication', { jwtRules })).toEqual([
+      'violation spec.jwtRules[0].outputClaimToHeaders[1].header requestauthentication.output-header',
+      'violation spec.jwtRules[0].outputPayloadToHeader requestauthentication.output-header',
+    ]);
+  });
+
   const deny = (rule: Json) => said('AuthorizationPolicy', { action: 'DENY', rules: [rule] });
   it('a DENY of HTTP attributes alone denies TCP', () => {
     const warned = ['warn spec.rules[0] authorizationpolicy.tcp'];

@@ -1,5 +1,6 @@
 /** The format of access logs where a mesh sets none, in Envoy's command operators. */
 
+import { celRefusal } from '../cel/expression.ts';
 import type { Json } from './message.ts';
 
 /** Istio's default fields (meshConfig.accessLogEncoding JSON), and the peer's SPIFFE id. */
@@ -69,6 +70,8 @@ export const PLAIN_OPERATORS = [
   'RESPONSE_FLAGS',
   'RESPONSE_FLAGS_LONG',
   'ROUTE_NAME',
+  'SPAN_ID',
+  'TRACE_ID',
   'UPSTREAM_CLUSTER',
   'UPSTREAM_CLUSTER_RAW',
   'UPSTREAM_HOST',
@@ -110,7 +113,9 @@ const GRPC_FORMATS: ReadonlySet<string> = new Set(['', 'CAMEL_STRING', 'SNAKE_ST
 function isOperator(name: string, argument: string | undefined): boolean {
   if (name === 'START_TIME') return TIME_FORMAT.test(argument ?? '');
   if (name === 'GRPC_STATUS') return GRPC_FORMATS.has(argument ?? '');
-  if (name === 'REQ' || name === 'RESP' || name === 'TRAILER') return /^[^?]+(\?[^?]+)?$/.test(argument ?? '');
+  if (name === 'CEL') return celRefusal(argument ?? '') === undefined;
+  if (name === 'REQ' || name === 'RESP' || name === 'TRAILER' || name === 'REQ_WITHOUT_QUERY')
+    return /^[^?]+(\?[^?]+)?$/.test(argument ?? '');
   if (name === 'DYNAMIC_METADATA') return (argument ?? '').split(':').every((key) => key !== '');
   if (name === 'FILTER_STATE') return PEER_STATE.test(argument ?? '');
   return PLAIN.has(name) && argument === undefined;

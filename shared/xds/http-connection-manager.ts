@@ -6,7 +6,6 @@ import {
   DataSource,
   HeaderValueOption,
   Http2ProtocolOptions,
-  Percent,
   StringMatcher,
 } from './core.ts';
 import { FilterConfigAny } from './http-filters.ts';
@@ -24,6 +23,7 @@ import {
   uint32,
 } from './message.ts';
 import { HeaderMatcher, RouteConfiguration } from './route.ts';
+import { ManagerTracing } from './telemetry/tracing.ts';
 
 export const HttpFilter = messageRequiring(
   { name: nonEmpty(), isOptional: bool(), disabled: bool(), typedConfig: FilterConfigAny },
@@ -36,6 +36,8 @@ const LogFormat = message({
   textFormat: string(),
   jsonFormat: struct(),
   omitEmptyValues: bool(),
+  /** Properties keep the order of the format in any case. */
+  jsonFormatOptions: message({ sortProperties: bool() }),
 });
 const Comparison = messageRequiring(
   {
@@ -70,28 +72,46 @@ export const GRPC_STATUS_NAMES = [
 ] as const;
 type GrpcStatusName = (typeof GRPC_STATUS_NAMES)[number];
 
+/** envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, the one extension among the filters. */
+const ExtensionFilter = messageRequiring(
+  {
+    name: nonEmpty(),
+    typedConfig: any({
+      'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter': messageRequiring({ expression: nonEmpty() }, [
+        'expression',
+      ]),
+    }),
+  },
+  ['name', 'typedConfig'],
+);
+
 /** Filters of access logs and of local reply mappers. */
 export interface AccessLogFilter {
   statusCodeFilter?: Comparison | undefined;
   durationFilter?: Comparison | undefined;
   /** No request is a health check here: there is no filter that answers them. */
   notHealthCheckFilter?: object | undefined;
+  /** The request is traced. */
+  traceableFilter?: object | undefined;
   headerFilter?: { header: HeaderMatcher } | undefined;
   responseFlagFilter?: { flags?: string[] | undefined } | undefined;
   grpcStatusFilter?: { statuses?: GrpcStatusName[] | undefined; exclude?: boolean | undefined } | undefined;
   andFilter?: { filters?: AccessLogFilter[] | undefined } | undefined;
   orFilter?: { filters?: AccessLogFilter[] | undefined } | undefined;
+  extensionFilter?: z.infer<typeof ExtensionFilter> | undefined;
 }
 const AccessLogFilter: z.ZodType<AccessLogFilter> = lazy(() =>
   message({
     statusCodeFilter: Comparison,
     durationFilter: Comparison,
     notHealthCheckFilter: message({}),
+    traceableFilter: message({}),
     headerFilter: messageRequiring({ header: HeaderMatcher }, ['header']),
     responseFlagFilter: message({ flags: list(nonEmpty()) }),
     grpcStatusFilter: message({ statuses: list(enumeration(GRPC_STATUS_NAMES)), exclude: bool() }),
     andFilter: message({ filters: list(AccessLogFilter) }),
     orFilter: message({ filters: list(AccessLogFilter) }),
+    extensionFilter: ExtensionFilter,
   }),
 );
 export const AccessLog = messageRequiring(
@@ -152,7 +172,7 @@ export const HttpConnectionManager = messageRequiring(
     routeConfig: RouteConfiguration,
     httpFilters: list(HttpFilter),
     addUserAgent: bool(),
-    tracing: message({ clientSampling: Percent, randomSampling: Percent, overallSampling: Percent }),
+    tracing: ManagerTracing,
     commonHttpProtocolOptions: message({
       idleTimeout: duration(),
       maxConnectionDuration: duration(),

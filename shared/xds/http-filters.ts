@@ -7,6 +7,7 @@ import type { z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './core.ts';
 import { ExtAuthz } from './filters/ext-authz.ts';
+import { STATS_TYPE, StatsConfig } from './filters/istio-stats.ts';
 import { JwtAuthentication, JwtPerRoute } from './filters/jwt-authn.ts';
 import { Wasm } from './filters/wasm.ts';
 import { bool, duration, list, map, message, messageRequiring, nonEmpty, openAny, string, uint32 } from './message.ts';
@@ -98,6 +99,7 @@ export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.router.v3.Router': Router,
   'envoy.extensions.filters.http.wasm.v3.Wasm': Wasm,
   'io.istio.http.peer_metadata.Config': PeerMetadata,
+  [STATS_TYPE]: StatsConfig,
 };
 
 /** Messages of typed_per_filter_config that are read here. */

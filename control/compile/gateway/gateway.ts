@@ -23,6 +23,7 @@ import { authentications, type TokenPolicy, withTokens } from '../security/reque
 import { countsAttempts, httpManager, type ProxySettings, TLS_INSPECTOR } from '../sidecar/http-manager.ts';
 import { withListenerSettings } from '../sidecar/manager-settings.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
+import { observed } from '../telemetry/observed.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
 import {
   type Family,
@@ -121,7 +122,11 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
       const [first] = at.servers;
       if (built.listener && first)
         listeners.push(
-          produced('listeners', built.listener, { side: 'gateway', port: first.port, owner: first.owner }),
+          produced('listeners', observed(built.listener, settings.telemetry.client, false), {
+            side: 'gateway',
+            port: first.port,
+            owner: first.owner,
+          }),
         );
       routes.push(...built.routes);
     }

@@ -172,6 +172,15 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string;
   'tcpKeepalive.interval': 'tcpKeepalive: { interval: 7s }',
   'tcpKeepalive.probes': 'tcpKeepalive: { probes: 7 }',
   'tcpKeepalive.time': 'tcpKeepalive: { time: 7s }',
+  enableTracing: 'enableTracing: false',
+  'defaultConfig.tracing.sampling': 'defaultConfig: { tracing: { sampling: 50 } }',
+  disableEnvoyListenerLog: {
+    mesh: 'accessLogFile: /dev/stdout\ndisableEnvoyListenerLog: true',
+    without: 'accessLogFile: /dev/stdout',
+  },
+  'defaultProviders.accessLogging[]': 'defaultProviders: { accessLogging: [envoy] }',
+  'defaultProviders.metrics[]': 'defaultProviders: { metrics: [stackdriver] }',
+  'defaultProviders.tracing[]': 'defaultProviders: { tracing: [prometheus] }',
   accessLogFile: 'accessLogFile: /dev/stdout',
   accessLogFormat: {
     mesh: 'accessLogFile: /dev/stdout\naccessLogFormat: "%PROTOCOL%"',
@@ -379,17 +388,21 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   );
 
   it.each([
-    ['enableTracing: true'],
-    ['enableTracing: false'],
     ['accessLogFile: /var/log/a.log', 'accessLogFile: is not written'],
     ['accessLogFormat: "a %NO_SUCH(x)% b"', 'accessLogFormat: has no effect: proxies cannot read %NO_SUCH(x)%'],
     ['dnsRefreshRate: 1ms', 'dnsRefreshRate: must be more than 1ms'],
     ['enablePrometheusMerge: true'],
     ['verifyCertificateAtClient: false'],
-    ['extensionProviders: [{ name: a, prometheus: {} }]'],
+    [
+      'extensionProviders: [{ name: a, envoyHttpAls: { service: a, port: 1 } }]',
+      'extensionProviders: has no effect in part: "a"',
+    ],
     ['defaultConfig: { concurrency: -1 }', 'defaultConfig.concurrency: must be at least 0'],
     ['caCertificates: [{ pem: x }]'],
-    ['defaultConfig: { tracing: { sampling: 50 } }', 'defaultConfig.tracing: has no effect yet'],
+    [
+      'defaultConfig: { tracing: { maxPathTagLength: 5 } }',
+      'defaultConfig.tracing.maxPathTagLength: has no effect yet',
+    ],
   ])('%s is named', (mesh, text = `${mesh.split(':')[0]}: has no effect`) => {
     const { value, warnings } = readMeshConfig(mesh);
     expect(value).toBeDefined();
@@ -399,6 +412,7 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   it('every field whose effect depends on its value has a value without', () => {
     const fields = byEffect((effect) => typeof effect === 'function').map(({ steps }) => steps.join('.'));
     const samples = [
+      [{ name: 'a', sds: {} }],
       true,
       false,
       '/x',
@@ -408,7 +422,6 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
       '1ms',
       'UPGRADE',
       -1,
-      [{ name: 'a', prometheus: {} }],
     ];
     for (const field of new Set(fields)) {
       const effect = effectAt(MESH_CONFIG_EFFECTS, field.split('.')) as (value: unknown) => string | undefined;

@@ -30,6 +30,7 @@ import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
 import { joinedParts, type Parts, type Place, partsOf } from './place.ts';
 import { proxyClass } from './proxy-class.ts';
 import { proxyHttpSettings } from './proxy-config.ts';
+import { telemetryOf } from './proxy-telemetry.ts';
 import { PROXY_TYPES } from './proxy-types.ts';
 
 export interface Compiled {
@@ -104,6 +105,7 @@ export const NODE_KINDS = [
   'Secret',
   'ProxyConfig',
   'WorkloadGroup',
+  'Telemetry',
   'WasmPlugin',
   'TrafficExtension',
 ] as const;
@@ -166,11 +168,12 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const proxy = proxyOf(view, node, PROXY_TYPES);
   const { namespace } = proxy;
   yield;
-  const own = proxySettings({ settings, ...proxyHttpSettings(view, proxy) });
   const asked = proxyClass(view, proxy);
   yield;
   const scope = scopeOf(view, proxy);
   yield;
+  const telemetry = telemetryOf(view, proxy, scope.services);
+  const own = proxySettings({ settings, telemetry: telemetry.compiled, ...proxyHttpSettings(view, proxy) });
   const caller = { namespace, rootNamespace, labels: asked.ruleLabels };
   const rules = destinationRules(view.resources('DestinationRule'), settings, caller);
   yield;
@@ -204,6 +207,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     patches,
     takesHosts,
     onDemand,
+    findings: telemetry.findings,
   };
 }
 
@@ -260,7 +264,8 @@ function standardParts(place: Place): Parts {
   const { view, proxy } = place;
   const ipv6 = wildcard(proxy.ips[0] ?? '') === '::';
   const { passesThrough: passthrough } = proxy.traits;
-  return partsOf(place, { clusters: standardClusters({ settings: view.settings, passthrough, ipv6 }) });
+  const { findings: errors } = place;
+  return partsOf(place, { clusters: standardClusters({ settings: view.settings, passthrough, ipv6 }) }, { errors });
 }
 
 function eagerIn({ view, proxy }: Place, sets: CompiledNode['sets']): Eager {

@@ -38,6 +38,8 @@ export interface Place {
   readonly takesHosts: boolean;
   /** It fetches hosts on demand. */
   readonly onDemand: boolean;
+  /** What of the proxy's own settings (telemetry) is not in force as written. */
+  readonly findings: readonly Finding[];
 }
 
 /** Layers of each type, the first of which has a name that several have. */

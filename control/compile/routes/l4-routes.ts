@@ -6,16 +6,16 @@ import { ipText, parseCidr } from '../../../shared/match/cidr.ts';
 import type { L4MatchAttributes, TlsMatchAttributes } from '../../../shared/resources/schema/virtual-service.ts';
 import type { FilterChain, FilterChainMatch, NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { RouteForm, TcpRule, TlsRule } from '../../mesh/routes/route-form.ts';
-import type { MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
+import type { MeshService, ServicePort } from '../../mesh/view.ts';
 import { dnsCache } from '../cluster/clusters.ts';
 import { hostCovers, outboundCluster } from '../names.ts';
-import { type TcpSettings, tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
+import { type ProxySettings, type TcpSettings, tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
 import { networkFilter } from '../wire.ts';
 import { destinationPortOf, type RouteCaller } from './form-routes.ts';
 
 /** What connections are routed by. */
 export interface L4Routes extends TcpSettings {
-  readonly settings: MeshSettings;
+  readonly settings: ProxySettings;
   readonly forms: readonly RouteForm[];
   readonly caller: RouteCaller;
   /** Takes what is not in force as written. */

@@ -45,6 +45,8 @@ export interface ProxyView {
   /** `region/zone/subzone`, '' unknown. */
   locality: string;
   clusterId: string;
+  /** MESH_ID, '' unknown. */
+  meshId: string;
   /** Oldest service first. */
   instances: readonly Instance[];
   /** Where outbound listeners bind without capture. */
@@ -106,6 +108,7 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     dnsDomain: dnsDomain || `${namespace}.svc.${view.settings.domainSuffix}`,
     locality: localityOf(node) || instances[0]?.endpoint.locality || '',
     clusterId: text(metadata['CLUSTER_ID']) ?? 'Kubernetes',
+    meshId: text(metadata['MESH_ID']) ?? '',
     instances,
     outboundBind: text(metadata['OUTBOUND_BIND']) ?? '127.0.0.1',
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),

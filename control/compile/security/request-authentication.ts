@@ -24,6 +24,8 @@ export interface TokenPolicy {
   readonly rules: readonly { readonly rule: JwtRule; readonly keys: string }[];
   /** Why tokens of rules are refused, one sentence each. */
   readonly missing: readonly string[];
+  /** The keys that were fetched for it: as long as it is used, the same keys give the same policy. */
+  readonly fetched: readonly (KeySetText | undefined)[];
 }
 
 /**
@@ -70,7 +72,7 @@ const tokenPolicy = generator<TokenPolicyInput, TokenPolicy>({ keys: true, resou
     if (found === undefined) missing.push(`spec.jwtRules[${i}]${whyMissing(rule)}`);
     return { rule, keys: found ?? NO_KEYS };
   });
-  return { resource, rules, missing };
+  return { resource, rules, missing, fetched: keys };
 });
 
 function usable(jwks: string): string | undefined {

@@ -13,6 +13,7 @@ import {
   detectionTimeout,
   HTTP_INSPECTOR,
   httpManager,
+  NOT_LOGGED,
   plainTcpProxy,
   TLS_INSPECTOR,
 } from './http-manager.ts';
@@ -113,7 +114,7 @@ export function virtualOutbound({ settings, policy }: Pick<Outbound, 'settings' 
   const looksUp = looksUpHosts(policy);
   const others: FilterChain = {
     name: 'virtualOutbound-catchall-tcp',
-    filters: [plainTcpProxy(settings, policy.connections)],
+    filters: [plainTcpProxy(settings.telemetry.client, policy.connections)],
   };
   return {
     name: 'virtualOutbound',
@@ -124,7 +125,7 @@ export function virtualOutbound({ settings, policy }: Pick<Outbound, 'settings' 
       {
         name: 'virtualOutbound-blackhole',
         filterChainMatch: { destinationPort: port },
-        filters: [plainTcpProxy(settings, BLACK_HOLE)],
+        filters: [plainTcpProxy(NOT_LOGGED, BLACK_HOLE)],
       },
       looksUp ? unknownHttpChain(settings, policy) : others,
     ],

@@ -2,7 +2,6 @@
 
 import type { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
 import type { Tunnel } from '../../../shared/resources/schema/destination-rule.ts';
-import { ISTIO_JSON_FORMAT, ISTIO_TEXT_FORMAT } from '../../../shared/xds/access-log-format.ts';
 import type { HttpConnectionManager, HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import type { NetworkFilter, TcpProxy } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
@@ -12,7 +11,8 @@ import { protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
 import { BLACK_HOLE } from '../names.ts';
 import { ADS } from '../security/tls-context.ts';
-import { type AccessLog, accessLog, httpFilter, listenerFilter, networkFilter } from '../wire.ts';
+import type { ProxyTelemetry, SideTelemetry } from '../telemetry/proxy-telemetry.ts';
+import { httpFilter, listenerFilter, networkFilter } from '../wire.ts';
 import { filtersInOrder, type PlacedFilters } from './filter-places.ts';
 import {
   type ConnectionSettings,
@@ -25,8 +25,7 @@ import {
 
 const FILTERS = 'envoy.extensions.filters';
 
-export type LogSettings = Pick<MeshSettings, 'accessLogFile' | 'accessLogFormat'>;
-type ManagerSettings = LogSettings & Pick<ProxySettings, 'config' | 'http'>;
+type ManagerSettings = Pick<ProxySettings, 'config' | 'http' | 'telemetry'>;
 
 type ClientCertDetails = NonNullable<HttpConnectionManager['forwardClientCertDetails']>;
 
@@ -47,18 +46,20 @@ export interface ProxyHttpSettings {
 /** The settings of the mesh as they hold for one proxy. */
 export interface ProxySettings extends MeshSettings {
   readonly http: ProxyHttpSettings;
+  readonly telemetry: ProxyTelemetry;
 }
 
 /** Whether requests carry `x-envoy-attempt-count` (`proxyHeaders.attemptCount`). */
 export const countsAttempts = ({ http }: Pick<ProxySettings, 'http'>): boolean =>
   http.headers.attemptCount?.disabled !== true;
 
-type ProxySettingsInput = { settings: MeshSettings } & ProxyHttpSettings;
+type ProxySettingsInput = { settings: MeshSettings; telemetry: ProxyTelemetry } & ProxyHttpSettings;
 
 /** The settings of the mesh with those of one proxy. */
 export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
   {
     settings: true,
+    telemetry: true,
     acceptsHttp10: true,
     ignoredUpgrades: true,
     trustedProxies: true,
@@ -66,7 +67,7 @@ export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
     headers: true,
     connections: true,
   },
-  ({ settings, ...http }) => ({ ...settings, http }),
+  ({ settings, telemetry, ...http }) => ({ ...settings, telemetry, http }),
 );
 
 export interface ManagerOptions {
@@ -85,7 +86,8 @@ export interface ManagerOptions {
 export function httpManager(settings: ManagerSettings, options: ManagerOptions): NetworkFilter {
   const { side, routes } = options;
   const { http } = settings;
-  const logs = accessLogs(settings);
+  const telemetry = settings.telemetry[side === 'inbound' ? 'server' : 'client'];
+  const { logs, stats, tracing, useRequestIdForTraceSampling } = telemetry;
   return networkFilter(
     'envoy.filters.network.http_connection_manager',
     `${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`,
@@ -100,6 +102,7 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
           ...filtersInOrder(options.policies ?? {}),
           ...(options.grpcWeb ? [GRPC_WEB] : []),
           ...STANDARD_FILTERS,
+          ...(stats ? [stats] : []),
           ...(options.last ?? []),
           http.headers.envoyDebugHeaders?.disabled ? QUIET_ROUTER : ROUTER,
         ],
@@ -116,9 +119,10 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
         requestIdExtension: {
           typedConfig: {
             '@type': 'type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig',
-            useRequestIdForTraceSampling: true,
+            useRequestIdForTraceSampling,
           },
         },
+        ...(tracing && { tracing }),
         ...(logs.length > 0 && { accessLog: logs }),
       },
       http.connections,
@@ -208,17 +212,21 @@ const QUIET_ROUTER = httpFilter('envoy.filters.http.router', `${FILTERS}.http.ro
 
 /** What connections are handed on with: where they are logged, and how their destinations hash them. */
 export interface TcpSettings {
-  readonly settings: LogSettings;
+  readonly settings: Pick<ProxySettings, 'telemetry'>;
   readonly destinations: Destinations;
 }
 
 export function tcpProxy({ settings, destinations }: TcpSettings, cluster: string): NetworkFilter {
-  return tcpProxyTo(settings, { statPrefix: cluster, cluster, ...tcpPolicy(destinations, cluster) });
+  return tcpProxyTo(settings.telemetry.client, {
+    statPrefix: cluster,
+    cluster,
+    ...tcpPolicy(destinations, cluster),
+  });
 }
 
 /** A tcp_proxy to a cluster that is no service: one of the standard clusters, or of the workload itself. */
-export function plainTcpProxy(settings: LogSettings, cluster: string): NetworkFilter {
-  return tcpProxyTo(settings, { statPrefix: cluster, cluster });
+export function plainTcpProxy(telemetry: Logged, cluster: string): NetworkFilter {
+  return tcpProxyTo(telemetry, { statPrefix: cluster, cluster });
 }
 
 /**
@@ -236,12 +244,12 @@ export function weightedTcpProxy(
   const tunnels = new Set(policies.map(({ tunnelingConfig }) => JSON.stringify(tunnelingConfig)));
   if (tunnels.size > 1) {
     disagree();
-    return plainTcpProxy(settings, BLACK_HOLE);
+    return plainTcpProxy(settings.telemetry.client, BLACK_HOLE);
   }
   const hashPolicy = policies.find((policy) => policy.hashPolicy)?.hashPolicy;
   const tunnelingConfig = policies[0]?.tunnelingConfig;
   const policy = { ...(hashPolicy && { hashPolicy }), ...(tunnelingConfig && { tunnelingConfig }) };
-  return tcpProxyTo(settings, { statPrefix, weightedClusters: { clusters }, ...policy });
+  return tcpProxyTo(settings.telemetry.client, { statPrefix, weightedClusters: { clusters }, ...policy });
 }
 
 /** What the traffic policy of a destination asks of connections: of consistent hashing they know only `useSourceIp`. */
@@ -261,8 +269,12 @@ function tunnelOf({ targetHost, targetPort, protocol }: Tunnel): NonNullable<Tcp
   return { hostname: `${host}:${targetPort}`, ...(protocol === 'POST' && { usePost: true }) };
 }
 
-function tcpProxyTo(settings: LogSettings, target: object): NetworkFilter {
-  const logs = accessLogs(settings);
+/** Where the connections of a tcp_proxy are logged. */
+export type Logged = Pick<SideTelemetry, 'logs'>;
+/** As in Istio, connections to the listener's own port, which go nowhere, are not logged. */
+export const NOT_LOGGED: Logged = { logs: [] };
+
+function tcpProxyTo({ logs }: Logged, target: object): NetworkFilter {
   return networkFilter('envoy.filters.network.tcp_proxy', `${FILTERS}.network.tcp_proxy.v3.TcpProxy`, {
     ...target,
     ...(logs.length > 0 && { accessLog: logs }),
@@ -272,19 +284,6 @@ function tcpProxyTo(settings: LogSettings, target: object): NetworkFilter {
 /** How long a listener waits for a client's first bytes before it takes them for plain TCP (server-first protocols). */
 export function detectionTimeout({ config }: Pick<MeshSettings, 'config'>): string {
   return protoDuration(config.protocolDetectionTimeout) ?? '0s';
-}
-
-/** What a proxy can write to; another file would be refused with the whole listener, so it is left out (see effects). */
-const LOG_FILES: ReadonlySet<string> = new Set(['/dev/stdout', '/dev/stderr']);
-
-/** As Istio: none where MeshConfig names no file; lines of text unless it says JSON. */
-function accessLogs({ accessLogFile: path, accessLogFormat: format }: LogSettings): AccessLog[] {
-  if (path === undefined || !LOG_FILES.has(path)) return [];
-  const logFormat = format?.json
-    ? { jsonFormat: format.json === true ? ISTIO_JSON_FORMAT : format.json }
-    : { textFormatSource: { inlineString: format?.text ?? ISTIO_TEXT_FORMAT } };
-  const type = 'envoy.extensions.access_loggers.file.v3.FileAccessLog';
-  return [accessLog('envoy.access_loggers.file', type, { path, logFormat })];
 }
 
 export const TLS_INSPECTOR = listenerFilter(

@@ -25,11 +25,13 @@ import { type MtlsMode, type MtlsModes, strictestMtlsMode } from '../security/pe
 import { authentications, type TokenPolicy, withTokens } from '../security/request-authentication.ts';
 import { serverTlsContext, WEB_ALPN } from '../security/server-tls.ts';
 import { meshServerSocket } from '../security/tls-context.ts';
+import { observed } from '../telemetry/observed.ts';
 import type { PlacedFilters } from './filter-places.ts';
 import {
   detectionTimeout,
   HTTP_INSPECTOR,
   httpManager,
+  NOT_LOGGED,
   ORIGINAL_DST,
   type ProxySettings,
   plainTcpProxy,
@@ -145,7 +147,12 @@ export const inbound = generator<InboundInput, InboundResources>(
     const listeners = built.map((listener) => withListenerSettings(listener, settings.http.connections, 'inbound'));
     const portOf = (listener: Listener) => listener.address?.socketAddress?.portValue;
     return {
-      listeners: listeners.map((item) => produced('listeners', item, { side: 'inbound', port: portOf(item) })),
+      listeners: listeners.map((item) =>
+        produced('listeners', observed(item, settings.telemetry.server, true), {
+          side: 'inbound',
+          port: portOf(item),
+        }),
+      ),
       clusters: inboundClusters(input, ports),
       ports,
       notes: [...notes],
@@ -258,7 +265,7 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
   const http = () => inboundHttp(settings, guards, item, cluster, name);
-  const tcp = () => [...guards.tcp, plainTcpProxy(settings, cluster)];
+  const tcp = () => [...guards.tcp, plainTcpProxy(settings.telemetry.server, cluster)];
   if (item.tls) {
     const socket = ingressSocket(input, item, item.tls);
     const filterChainMatch = { ...at, transportProtocol: 'tls' };
@@ -411,13 +418,13 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
       return { ...chain, name: isManager ? 'virtualInbound-catchall-http' : 'virtualInbound' };
     });
   const http = () => inboundHttp(settings, guards, passthrough, INBOUND_PASSTHROUGH, INBOUND_PASSTHROUGH);
-  const tcp = () => [...guards.tcp, plainTcpProxy(settings, INBOUND_PASSTHROUGH)];
+  const tcp = () => [...guards.tcp, plainTcpProxy(settings.telemetry.server, INBOUND_PASSTHROUGH)];
   const unserved = input.portsWithMode.filter((port) => !ports.some((item) => item.port === port));
   const filterChains: FilterChain[] = [
     {
       name: 'virtualInbound-blackhole',
       filterChainMatch: { destinationPort: inboundPort },
-      filters: [plainTcpProxy(settings, BLACK_HOLE)],
+      filters: [plainTcpProxy(NOT_LOGGED, BLACK_HOLE)],
     },
     ...[0, ...unserved.filter((port) => port !== inboundPort)].flatMap((port) => {
       const at = port === 0 ? {} : { destinationPort: port };

@@ -117,5 +117,5 @@ export function* tcpChains(
 
 /** What takes connections that no other chain of a listener takes. */
 export function passthroughChain({ settings, policy }: Pick<Outbound, 'settings' | 'policy'>): FilterChain {
-  return { name: 'PassthroughFilterChain', filters: [plainTcpProxy(settings, policy.connections)] };
+  return { name: 'PassthroughFilterChain', filters: [plainTcpProxy(settings.telemetry.client, policy.connections)] };
 }

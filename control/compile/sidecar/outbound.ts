@@ -22,6 +22,7 @@ import {
 import { type EgressGroup, servesAllPorts } from '../scope/egress.ts';
 import type { OutboundPolicy } from '../scope/outbound-policy.ts';
 import type { Services } from '../scope/scope.ts';
+import { observed } from '../telemetry/observed.ts';
 import { type BoundPlace, bound, boundListeners } from './bound-listeners.ts';
 import { capturedListeners, virtualOutbound } from './captured-listeners.ts';
 import type { ProxySettings } from './http-manager.ts';
@@ -233,7 +234,7 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
     }
     const { connections } = settings.http;
     const own = [...listeners.values()].map((listener) => withListenerSettings(listener, connections, 'outbound'));
-    return { listeners: own.map(withOrigin), notes: [...notes] };
+    return { listeners: own.map((one) => withOrigin(one, settings)), notes: [...notes] };
   },
 );
 
@@ -264,8 +265,10 @@ function* groupListeners(input: Outbound, group: EgressGroup, { captured, bind, 
   return yield* boundListeners(input, group, place);
 }
 
-function withOrigin(listener: Listener): Produced<'listeners'> {
-  return produced('listeners', listener, { side: 'outbound', port: listener.address?.socketAddress?.portValue });
+/** Where traffic is captured, connections for which there is no filter chain end at `virtualOutbound`. */
+function withOrigin(listener: Listener, { telemetry }: ProxySettings): Produced<'listeners'> {
+  const resource = observed(listener, telemetry.client, listener.name === 'virtualOutbound');
+  return produced('listeners', resource, { side: 'outbound', port: listener.address?.socketAddress?.portValue });
 }
 
 const LOOPBACK = '127.0.0.1';

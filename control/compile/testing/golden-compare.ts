@@ -1,9 +1,12 @@
 /** Compares a compiled snapshot with what istiod generated, by meaning: names, matches, targets, policies. */
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
+import { logMeaning } from './golden-access-log.ts';
 import { extAuthzMeaning } from './golden-ext-authz.ts';
+import { isObject, type Json, list, object, stripEmpty } from './golden-json.ts';
 import { jwtMeaning } from './golden-jwt.ts';
+import { connectionStatsMeaning, statsMeaning } from './golden-stats.ts';
+import { tracingMeaning } from './golden-tracing.ts';
 
-type Json = Record<string, unknown>;
 export interface Golden {
   proxy: { nodeId: string; locality: string; metadata: Record<string, never> };
   /** Documents of the input that Istio's admission refuses, counted from 0. */
@@ -53,36 +56,6 @@ function diff(path: string, golden: unknown, ours: unknown): string[] {
 }
 
 const short = (value: unknown) => (JSON.stringify(value) ?? 'nothing').slice(0, 260);
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const list = (value: unknown): Json[] => (Array.isArray(value) ? (value as Json[]) : []);
-const object = (value: unknown): Json => (isObject(value) ? value : {});
-
-/** Sorted keys; 64-bit strings as numbers; empty messages, names of decoration and defaults left out. */
-function stripEmpty(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(stripEmpty);
-  if (typeof value === 'string') return scalar(value);
-  if (!isObject(value)) return value;
-  const out: Json = {};
-  for (const key of Object.keys(value).sort()) {
-    if (DECORATION.has(key)) continue;
-    const item = stripEmpty(value[key]);
-    if (item === undefined || item === null || item === '') continue;
-    if (Array.isArray(item) && item.length === 0) continue;
-    if (isObject(item) && Object.keys(item).length === 0) continue;
-    out[key] = UNORDERED.has(key) ? [...(item as string[])].sort() : item;
-  }
-  return out;
-}
-/** 64-bit integers as numbers, durations without trailing zeros. */
-function scalar(value: string): unknown {
-  if (/^\d{1,10}$/.test(value)) return Number(value);
-  return /^\d+\.\d+s$/.test(value) ? `${Number(value.slice(0, -1))}s` : value;
-}
-/** Lists of names whose order has no meaning. */
-const UNORDERED = new Set(['domains', 'serverNames']);
-const DECORATION = new Set(['runtimeKey', 'decorator', 'metadata', 'validateClusters', 'initialFetchTimeout']);
-
 /** With what decides about their transport socket, of their metadata. */
 function endpointsMeaning(assignment: Json): unknown {
   const localities = list(assignment['endpoints']).map(({ lbEndpoints, ...locality }) => ({
@@ -225,11 +198,13 @@ function listenerMeaning(listener: Json): unknown {
     rest: listenerSettings(listener),
     chains: list(listener['filterChains']).map(chain),
     fallback: listener['defaultFilterChain'] && chain(object(listener['defaultFilterChain'])),
+    log: logMeaning(listener['accessLog']),
+    stats: connectionStatsMeaning(listener),
     inspectors: list(listener['listenerFilters']).map((item) => item['name']),
   };
 }
 
-/** Everything but names, chains and filters, what only observes, and how many connections one event accepts. */
+/** Everything but names, chains, filters and logs, and how many connections one event accepts. */
 function listenerSettings({
   name: _name,
   address: _address,
@@ -299,13 +274,16 @@ function filterMeaning(filter: Json): unknown {
     filters: list(config['httpFilters'])
       .filter((item) => !SKIPPED_FILTERS.test(String(item['name'])))
       .map(httpFilterMeaning),
+    log: logMeaning(config['accessLog']),
+    tracing: tracingMeaning(config),
+    stats: statsMeaning(config),
     rest: managerSettings(config),
   };
 }
 
-/** Everything but the name of its statistics and its log. */
-function tcpProxyMeaning({ statPrefix: _stat, accessLog: _log, ...rest }: Json): unknown {
-  return { hash: rest['hashPolicy'] ?? [], ...(stripEmpty(rest) as Json) };
+/** Everything but the name of its statistics. */
+function tcpProxyMeaning({ statPrefix: _stat, accessLog, ...rest }: Json): unknown {
+  return { hash: rest['hashPolicy'] ?? [], log: logMeaning(accessLog), ...(stripEmpty(rest) as Json) };
 }
 
 function httpFilterMeaning(item: Json): unknown {
@@ -317,7 +295,7 @@ function httpFilterMeaning(item: Json): unknown {
 }
 
 /**
- * Everything but routes, filters, names and what only observes. CONNECT over HTTP/2 is allowed here, and a proxy answers
+ * Everything but routes, filters, names, and what is compared apart. CONNECT over HTTP/2 is allowed here, and a proxy answers
  * `Expect: 100-continue` itself (docs/differences-from-istio.md).
  */
 function managerSettings({

@@ -284,6 +284,23 @@ const trafficExtension = fc
   .record({ ...placement, wasm: fc.record(module).map(compact) })
   .map((spec) => ({ spec: compact(spec) }));
 
+const telemetry = fc
+  .record({
+    selector: maybe(fc.record({ matchLabels: fc.record({ app }) })),
+    accessLogging: maybe(
+      some(
+        [{ providers: [{ name: 'envoy' }] }],
+        [{ disabled: true }],
+        [{ providers: [{ name: 'envoy' }], match: { mode: 'CLIENT' }, filter: { expression: 'response.code > 399' } }],
+      ),
+    ),
+    metrics: maybe(some([{ overrides: [{ disabled: true }] }], [{ reportingInterval: '10s' }])),
+    tracing: maybe(
+      some([{ randomSamplingPercentage: 5, providers: [{ name: 'otel' }] }], [{ disableSpanReporting: true }]),
+    ),
+  })
+  .map((spec) => ({ spec: compact(spec) }));
+
 /** What a patch source of a test does with it is up to that source. */
 const envoyFilter = fc
   .record({
@@ -304,6 +321,8 @@ const meshConfig = some(
   'rootNamespace: shop',
   'connectTimeout: 3s',
   'discoverySelectors: [{matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [pay]}]}]',
+  'enableTracing: false',
+  'extensionProviders: [{ name: otel, opentelemetry: { service: a.shop.svc.cluster.local, port: 80 } }]',
   'extensionProviders: [{name: asks, envoyExtAuthzHttp: {service: a.shop.svc.cluster.local, port: 80}}]',
 ).map((mesh) => ({ data: { mesh } }));
 
@@ -348,6 +367,7 @@ const KINDS: readonly {
     names: NAMES,
     weight: 1,
   },
+  { kind: 'Telemetry', apiVersion: 'telemetry.istio.io/v1', body: telemetry, names: NAMES, weight: 2 },
   { kind: 'EnvoyFilter', apiVersion: 'networking.istio.io/v1alpha3', body: envoyFilter, names: NAMES, weight: 2 },
 ];
 

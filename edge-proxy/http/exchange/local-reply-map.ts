@@ -50,7 +50,7 @@ export function compileLocalReplies(config: Config | undefined, clock: Clock): L
   const mappers = (config.mappers ?? []).map((mapper, i): Mapper => {
     const path = `${at}.mappers[${i}]`;
     const { statusCode: status } = mapper;
-    const matches = compileLogFilter(mapper.filter, `${path}.filter`);
+    const matches = compileLogFilter(mapper.filter, `${path}.filter`, wallClockOf(clock));
     if (status !== undefined && (status < 200 || status > 599))
       throw new ConfigError(`${path}.status_code`, 'must be 200 to 599');
     if (mapper.body && mapper.body.inlineString === undefined)

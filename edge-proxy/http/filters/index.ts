@@ -7,6 +7,7 @@ import { extAuthz } from './ext-authz/index.ts';
 import { fault } from './fault/index.ts';
 import { grpcStats } from './grpc-stats/index.ts';
 import { grpcWeb } from './grpc-web/index.ts';
+import { istioStats } from './istio-stats/index.ts';
 import { jwtAuthn } from './jwt-authn/index.ts';
 import { peerMetadata } from './peer-metadata/index.ts';
 import { rbac } from './rbac/index.ts';
@@ -22,6 +23,7 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   fault,
   grpcStats,
   grpcWeb,
+  istioStats,
   jwtAuthn,
   peerMetadata,
   rbac,

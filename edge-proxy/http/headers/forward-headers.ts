@@ -14,6 +14,7 @@ import type { ProxyRequest } from '../request/proxy-request.ts';
 import type { DownstreamInfo, LocalReply, RequestContext } from '../request/request-context.ts';
 import { RequestIds } from '../request/request-id.ts';
 import type { RouteTable } from '../routing/route-table.ts';
+import { compileTraceHeaders, type TraceHeaders } from './trace-headers.ts';
 
 /** Connection-level fields (RFC 9110 section 7.6.1); framing is rewritten for each hop. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
@@ -65,6 +66,7 @@ export class HeaderTreatment {
   private readonly trustedHops: number;
   private readonly appendFor: boolean;
   private readonly ids: RequestIds;
+  private readonly trace: TraceHeaders | undefined;
   private readonly clientCert: ClientCertDetails;
   private readonly certParts: CertParts;
   /** The element of a connection is made once. */
@@ -87,6 +89,7 @@ export class HeaderTreatment {
     this.trustedHops = config.xffNumTrustedHops ?? 0;
     this.appendFor = this.useRemoteAddress && !config.skipXffAppend;
     this.ids = new RequestIds(config, () => clock.random());
+    this.trace = compileTraceHeaders(config.tracing);
     this.clock = clock;
     this.clientCert = config.forwardClientCertDetails ?? 'SANITIZE';
     this.certParts = config.setCurrentClientCertDetails ?? {};
@@ -133,6 +136,7 @@ export class HeaderTreatment {
     }
     if (edge) headers.set('x-envoy-external-address', request.remoteIp);
     this.ids.request(request, edge);
+    this.trace?.(request);
     this.forwardClientCert(headers, downstream);
     if (this.via !== '') append(headers, 'via', this.via, ', ');
     return undefined;

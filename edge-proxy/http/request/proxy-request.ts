@@ -61,6 +61,9 @@ export class ProxyRequest implements RequestContext, RequestHead {
   private judged: Pick<RequestContext, 'path' | 'authority' | 'headers'> | undefined = undefined;
   /** Why it is traced, as its id says to the proxies behind. */
   traceReason: TraceReason = 'none';
+  /** Of its trace, in hexadecimal; '': it has none. */
+  traceId = '';
+  spanId = '';
 
   constructor(head: RequestHead, downstream: DownstreamInfo, startMs: number) {
     this.downstream = downstream;

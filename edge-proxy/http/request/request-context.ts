@@ -4,6 +4,7 @@ import type { Peer } from '../../upstream/workload-metadata.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { Addresses } from '../message/stream.ts';
 import type { RouteEntry } from '../routing/route-table.ts';
+import type { TraceReason } from './request-id.ts';
 
 /** What is known of the downstream connection. */
 export interface DownstreamInfo {
@@ -113,6 +114,11 @@ export interface RequestContext {
   /** The workload that sent the request, and the one that answered; undefined until the peer metadata filter finds them. */
   downstreamPeer?: Peer | undefined;
   upstreamPeer?: Peer | undefined;
+  /** Why the request is traced; absent: it is not, or nothing has decided yet. */
+  readonly traceReason?: TraceReason;
+  /** Of its trace, in hexadecimal; absent or '': it has none. */
+  readonly traceId?: string;
+  readonly spanId?: string;
   /** SPIFFE id proven by a JWT-SVID instead of a client certificate. */
   tokenPrincipal: string | undefined;
 }

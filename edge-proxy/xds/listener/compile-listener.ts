@@ -100,7 +100,8 @@ export function compileListener(
   const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
     // What a chain takes from its listener belongs to it, too.
-    const key = JSON.stringify([chain, listener.perConnectionBufferLimitBytes, listener.drainType, isHttpProxy]);
+    const { perConnectionBufferLimitBytes, drainType, metadata } = listener;
+    const key = JSON.stringify([chain, perConnectionBufferLimitBytes, drainType, isHttpProxy, metadata]);
     const compiled = previous.get(key) ?? errorAt(path, () => compileChain(listener, chain, parts));
     chains.set(key, compiled);
     return compiled;

@@ -1,3 +1,4 @@
+import { outputHeaderProblem } from '../../jwt/output-header.ts';
 import { parseJwksUri } from '../../match/jwks-uri.ts';
 import type { Findings } from '../kind.ts';
 import type { JwtRule, RequestAuthenticationSpec } from '../schema/request-authentication.ts';
@@ -18,6 +19,15 @@ function checkJwtRule(report: Report, path: string, rule: JwtRule): void {
     if (uri && !parseJwksUri(uri)) {
       report.violation(`${path}.${field}`, 'requestauthentication.jwks', 'must be an http:// or https:// URL');
     }
+  }
+  const outputs: [path: string, header: string][] = (rule.outputClaimToHeaders ?? []).map(({ header }, i) => [
+    `outputClaimToHeaders[${i}].header`,
+    header,
+  ]);
+  if (rule.outputPayloadToHeader) outputs.push(['outputPayloadToHeader', rule.outputPayloadToHeader]);
+  for (const [field, header] of outputs) {
+    const problem = outputHeaderProblem(header);
+    if (problem !== undefined) report.violation(`${path}.${field}`, 'requestauthentication.output-header', problem);
   }
   if (rule.jwks && !isJwks(rule.jwks))
     report.violation(`${path}.jwks`, 'requestauthentication.jwks', 'must be a JSON Web Key Set');

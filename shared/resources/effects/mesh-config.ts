@@ -1,16 +1,15 @@
 /** What the fields of MeshConfig and MeshNetworks do. */
 import { unreadablePart } from '../../xds/access-log-format.ts';
 import type { MeshConfig } from '../mesh-config/mesh-config.ts';
-import type { ExtensionProvider } from '../mesh-config/mesh-config-providers.ts';
 import type { MeshNetworks } from '../mesh-config/mesh-networks.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
 import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED } from './effects.ts';
+import { providersWithoutEffect } from './providers.ts';
 import { PROXY_CONFIG_EFFECTS } from './proxy-config.ts';
 
 const ONE_APPLICATION = 'has no effect: a proxy has one application';
 const NO_INGRESS = 'has no effect: Ingress resources are not served; use a Gateway';
 const ONE_CLUSTER = 'has no effect yet: the mesh has one cluster';
-const NO_SPANS = 'has no effect yet: proxies make no spans';
 
 /** Files that a proxy writes its access log to; '' is none. */
 const LOG_FILES: ReadonlySet<unknown> = new Set(['', '/dev/stdout', '/dev/stderr']);
@@ -20,15 +19,6 @@ const unless =
   (value: unknown, reason: string): EffectOfValue =>
   (given) =>
     given === value ? undefined : reason;
-
-/** Authorization services are asked for AuthorizationPolicy CUSTOM; nothing uses the others. */
-function providersWithoutEffect(given: unknown): string | undefined {
-  const providers: readonly ExtensionProvider[] = Array.isArray(given) ? given : [];
-  const unused = providers.filter((one) => !one.envoyExtAuthzHttp && !one.envoyExtAuthzGrpc).map(({ name }) => name);
-  return unused.length === 0
-    ? undefined
-    : `has no effect yet for ${unused.join(', ')}: only authorization services are used`;
-}
 
 export const MESH_CONFIG_EFFECTS: Effects = {
   proxyListenPort: IN_FORCE,
@@ -41,7 +31,7 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   ingressService: NO_INGRESS,
   ingressControllerMode: NO_INGRESS,
   ingressSelector: NO_INGRESS,
-  enableTracing: () => NO_SPANS,
+  enableTracing: IN_FORCE,
   accessLogFile: (file) =>
     LOG_FILES.has(file) ? undefined : 'is not written: proxies write to /dev/stdout or /dev/stderr only',
   accessLogFormat: (format) => {
@@ -52,7 +42,7 @@ export const MESH_CONFIG_EFFECTS: Effects = {
   },
   accessLogEncoding: IN_FORCE,
   enableEnvoyAccessLogService: 'has no effect yet: access logs are not sent over gRPC',
-  disableEnvoyListenerLog: 'has no effect: connections without a filter chain are not logged',
+  disableEnvoyListenerLog: IN_FORCE,
   defaultConfig: PROXY_CONFIG_EFFECTS,
   outboundTrafficPolicy: {
     mode: IN_FORCE,
@@ -97,8 +87,8 @@ export const MESH_CONFIG_EFFECTS: Effects = {
     "has no effect: it is for annotations of Pods, which are not read; scrape the application's metrics beside the proxy's",
   verifyCertificateAtClient: unless(true, 'has no effect: certificates are always verified'),
   ca: 'has no effect: the control plane signs certificates with its own authority',
-  extensionProviders: (providers) => providersWithoutEffect(providers),
-  defaultProviders: 'has no effect yet: nothing uses extension providers',
+  extensionProviders: providersWithoutEffect,
+  defaultProviders: { tracing: IN_FORCE, metrics: IN_FORCE, accessLogging: IN_FORCE },
   discoverySelectors: {
     matchLabels: IN_FORCE,
     matchExpressions: { key: IN_FORCE, operator: IN_FORCE, values: IN_FORCE },

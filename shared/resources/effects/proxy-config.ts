@@ -6,6 +6,7 @@ const YET = 'has no effect yet';
 const ENVOY = 'has no effect: it configures the Envoy process';
 const DEPLOYED = 'has no effect: give it to the proxy process where it is deployed';
 const TRACING = 'has no effect yet: proxies make no spans';
+const NAME_PROVIDER = 'has no effect: name an extension provider in Telemetry or in defaultProviders.tracing';
 
 /** Of `proxyMetadata`: the proxy serves HTTP/1.0 where it is "1" or "true". */
 export const HTTP10_METADATA = 'ISTIO_META_HTTP10';
@@ -43,7 +44,18 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
   concurrency: (value) => (Number(value) < 0 ? 'must be at least 0: it is ignored' : undefined),
   proxyBootstrapTemplatePath: ENVOY,
   interceptionMode: 'has no effect: a proxy names its mode in its node metadata',
-  tracing: TRACING,
+  tracing: {
+    sampling: IN_FORCE,
+    zipkin: NAME_PROVIDER,
+    lightstep: NAME_PROVIDER,
+    datadog: NAME_PROVIDER,
+    stackdriver: NAME_PROVIDER,
+    openCensusAgent: NAME_PROVIDER,
+    tlsSettings: NAME_PROVIDER,
+    customTags: TRACING,
+    maxPathTagLength: TRACING,
+    enableIstioTags: TRACING,
+  },
   sds: 'has no effect, as in Istio: it is not used any more',
   envoyAccessLogService: 'has no effect yet: access logs go to standard output',
   envoyMetricsService: 'has no effect yet: metrics are fetched from the proxy',

@@ -232,7 +232,6 @@ extensionProviders:
       'extensionProviders[0].envoyExtAuthzHttp.port',
       'extensionProviders[0].envoyExtAuthzHttp.statusOnError',
       'extensionProviders[1]',
-      'extensionProviders',
     ]);
     expect(value?.extensionProviders?.map((provider) => provider.name)).toEqual(['prometheus', 'stackdriver', 'envoy']);
   });

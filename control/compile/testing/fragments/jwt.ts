@@ -20,6 +20,7 @@ function filterOf(specs: readonly Spec[], expected: JwtAuthentication | undefine
     },
     rules: (spec.jwtRules ?? []).map((rule) => ({ rule, keys: keysOf(rule) ?? '' })),
     missing: [],
+    fetched: [],
   }));
   return jwtAuthnFilters(policies, false)[0];
 }

@@ -202,6 +202,13 @@ describe('configuration it refuses', () => {
     [{ localJwks: { inlineString: '{"keys":[]}' } }, {}, 'providers["p"].localJwks: is no JSON Web Key Set'],
     [{ localJwks: { inlineString: 'secret' } }, {}, 'providers["p"].localJwks: is no JSON Web Key Set'],
     [{ localJwks: { filename: '/x' } }, {}, 'providers["p"].localJwks: must have the keys'],
+    [{ forwardPayloadHeader: 'a b' }, {}, 'providers["p"].forwardPayloadHeader: must be a header name'],
+    [
+      { claimToHeaders: [{ headerName: 'Content-Length', claimName: 'n' }] },
+      {},
+      'providers["p"].claimToHeaders[0].headerName: cannot be a header that frames',
+    ],
+    [{ claimToHeaders: [{ headerName: ':path', claimName: 'n' }] }, {}, 'headerName: must be a header name'],
     [{ localJwks: undefined }, {}, 'providers["p"].localJwks: must have the keys'],
     [{}, { rules: [{ match: { prefix: '/' }, requires: { providerName: 'q' } }] }, 'there is no provider "q"'],
     [{}, { rules: [{ match: { prefix: '/' }, requirementName: 'q' }] }, 'there is no requirement "q"'],

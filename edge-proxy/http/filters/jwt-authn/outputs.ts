@@ -1,7 +1,9 @@
 /** What a verified token leaves in a request: headers of its claims, and its payload as dynamic metadata. */
 import { encodeBase64 } from '../../../../shared/jwt/base64url.ts';
+import { outputHeaderProblem } from '../../../../shared/jwt/output-header.ts';
 import { wireText } from '../../../../shared/match/wire.ts';
 import type { JwtProvider } from '../../../../shared/xds/filters/jwt-authn.ts';
+import { ConfigError } from '../../../config-error.ts';
 import type { Token } from './token.ts';
 
 export type Metadata = Readonly<Record<string, unknown>>;
@@ -25,10 +27,21 @@ type Settings = Pick<
   | 'normalizePayloadInMetadata'
 >;
 
-/** Lower-case names of the headers that only a verified token may set. */
-export function outputHeaders({ forwardPayloadHeader, claimToHeaders = [] }: Settings): string[] {
+/**
+ * Lower-case names of the headers that only a verified token may set.
+ * @throws ConfigError for one that no token may set
+ */
+export function outputHeaders({ forwardPayloadHeader, claimToHeaders = [] }: Settings, path: string): string[] {
+  if (forwardPayloadHeader) checkHeader(forwardPayloadHeader, `${path}.forwardPayloadHeader`);
+  for (const [i, { headerName }] of claimToHeaders.entries())
+    checkHeader(headerName, `${path}.claimToHeaders[${i}].headerName`);
   const names = claimToHeaders.map(({ headerName }) => headerName);
   return [...(forwardPayloadHeader ? [forwardPayloadHeader] : []), ...names].map((name) => name.toLowerCase());
+}
+
+function checkHeader(name: string, path: string): void {
+  const problem = outputHeaderProblem(name);
+  if (problem !== undefined) throw new ConfigError(path, problem);
 }
 
 export function compileOutputs(settings: Settings): MakeOutputs {

@@ -70,7 +70,7 @@ export class Provider {
    */
   constructor(config: JwtProvider, path: string, principalOf?: PrincipalOf) {
     this.issuer = config.issuer ?? '';
-    this.outputHeaders = outputHeaders(config);
+    this.outputHeaders = outputHeaders(config, path);
     this.audiences = audienceCheck(config.audiences ?? []);
     this.subject = config.subjects && compileStringMatcher(config.subjects, `${path}.subjects`, 'text');
     this.clockSkew = config.clockSkewSeconds || (principalOf ? 0 : CLOCK_SKEW);
