@@ -93,6 +93,7 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   if (stopping) return;
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
+  host.releaseStartup?.();
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
   if (parsed.settings.announce) {
     const { adminPort, outboundAddress } = running;

@@ -214,6 +214,7 @@ describe('import boundaries', () => {
       'edge-proxy/runtime/workers.ts',
       'tests/bench/control/run.mjs',
       'tests/bench/run.mjs',
+      'tests/check.mjs',
       'tests/kit/process.ts',
       'tests/run.mjs',
     ];

@@ -148,7 +148,7 @@ describe('leaves', () => {
         const publicKey = issuers.get(one.issuer)!.certificate;
         expect(await new X509Certificate(mine).verify({ publicKey, signatureOnly: true })).toBe(true);
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     );
   });
 

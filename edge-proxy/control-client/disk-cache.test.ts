@@ -147,7 +147,7 @@ describe('DiskCache', () => {
       const state = states[records - 1];
       expect(loaded && sorted(loaded), `cut at ${size}`).toEqual(state && sorted(state));
       expect(lines, `cut at ${size}`).toHaveLength(ends.includes(size) ? 0 : 1);
-      if (size % 7 !== 0) continue;
+      if (size % 21 !== 0) continue;
       const after = config([...(loaded?.clusters ?? []), resource('new')]);
       next.save('n', after);
       await next.flush();
@@ -158,17 +158,14 @@ describe('DiskCache', () => {
   it('loads nothing but a state that was saved, whichever byte is damaged', async () => {
     const { states, whole } = await history();
     for (let at = 0; at < whole.length; at++) {
-      for (const byte of [whole[at]! ^ 1, 0x0a]) {
-        if (byte === whole[at]) continue;
-        const damaged = Uint8Array.from(whole);
-        damaged[at] = byte;
-        writeFileSync(path(), damaged);
-        lines.length = 0;
-        const loaded = await cache().load('n');
-        if (loaded) expect(states.map(sorted)).toContainEqual(sorted(loaded));
-        expect(lines).toHaveLength(1);
-        expect(lines[0]).not.toContain('\n');
-      }
+      const damaged = Uint8Array.from(whole);
+      damaged[at] = at % 2 === 0 && whole[at] !== 0x0a ? 0x0a : whole[at]! ^ 1;
+      writeFileSync(path(), damaged);
+      lines.length = 0;
+      const loaded = await cache().load('n');
+      if (loaded) expect(states.map(sorted)).toContainEqual(sorted(loaded));
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).not.toContain('\n');
     }
   });
 

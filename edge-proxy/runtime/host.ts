@@ -7,7 +7,7 @@ import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import process from 'node:process';
-import { garbageCollection } from './collect-garbage.ts';
+import { garbageCollection, startupRelease } from './collect-garbage.ts';
 import { cores } from './cores.ts';
 import { startApplication } from './process/application.ts';
 import { followParentOutput, redirectOutput, writeError, writeOut } from './process/output.ts';
@@ -161,6 +161,9 @@ export const processControl: ProcessControl = {
   residentBytes: () => process.memoryUsage().rss,
   get collectGarbage() {
     return garbageCollection();
+  },
+  get releaseStartup() {
+    return startupRelease();
   },
   writeOut,
   writeError,

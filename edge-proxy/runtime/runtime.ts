@@ -296,6 +296,8 @@ export interface ProcessControl {
   residentBytes(): number;
   /** Gives back memory that nothing uses, in a pause of milliseconds; absent where the runtime exposes no way. */
   readonly collectGarbage?: (() => void) | undefined;
+  /** Gives back what the start alone needed, compiled code among it; code that runs again is compiled again. Absent: no way. */
+  readonly releaseStartup?: (() => void) | undefined;
   writeOut(line: string): void;
   /** For access logs, and for what is reported to a user before the log's settings are known. */
   writeError(line: string): void;

@@ -79,6 +79,44 @@ const clusterName = (i: number) => `outbound|80||s${i}.default.svc.cluster.local
  * @param first filters in front of these
  */
 export function sidecarBootstrap(target: Target, first: readonly object[] = []): object {
+  return sidecarWith(target, first, []);
+}
+
+/**
+ * The same with external authorization in front, as Istio writes a CUSTOM policy: an HTTP service is asked about every request.
+ * The upstream is the service, too: its answer of 1 KB is 200.
+ */
+export function extAuthzBootstrap(target: Target): object {
+  const shadow = filter('rbac.v3.RBAC', {
+    shadow_rules: {
+      action: 'DENY',
+      policies: {
+        'istio-ext-authz-p-ns[default]-policy[p]-rule[0]': {
+          permissions: [{ url_path: { path: { prefix: '/' } } }],
+          principals: [{ any: true }],
+        },
+      },
+    },
+    shadow_rules_stat_prefix: 'istio_ext_authz_',
+  });
+  const extAuthz = filter('ext_authz.v3.ExtAuthz', {
+    http_service: {
+      server_uri: { uri: 'http://authz.test', cluster: 'authz', timeout: '600s' },
+      path_prefix: '/check',
+      authorization_response: { allowed_upstream_headers: { patterns: [{ exact: 'x-user', ignore_case: true }] } },
+    },
+    allowed_headers: { patterns: [{ exact: 'x-request-id', ignore_case: true }] },
+    transport_api_version: 'V3',
+    filter_enabled_metadata: {
+      filter: 'envoy.filters.http.rbac',
+      path: [{ key: 'istio_ext_authz_shadow_effective_policy_id' }],
+      value: { string_match: { prefix: 'istio-ext-authz-p' } },
+    },
+  });
+  return sidecarWith(target, [shadow, extAuthz], [clusterTo('authz', target)]);
+}
+
+function sidecarWith(target: Target, first: readonly object[], more: readonly object[]): object {
   const hosts = Array.from({ length: SERVICES }, (_, i) => ({
     name: `s${i}`,
     domains: [`s${i}.default.svc.cluster.local`, `s${i}`],
@@ -103,7 +141,7 @@ export function sidecarBootstrap(target: Target, first: readonly object[] = []):
   ];
   const hcm = managerOf(routes, filters, { tracing, server_name: 'istio-envoy', use_remote_address: false }, hosts);
   const clusters = Array.from({ length: SERVICES }, (_, i) => clusterTo(clusterName(i), target));
-  return whole([listener('http', hcm, target.downstreamTls)], clusters);
+  return whole([listener('http', hcm, target.downstreamTls)], [...clusters, ...more]);
 }
 
 function policies(): Record<string, object> {

@@ -1,5 +1,12 @@
 /** What is measured, and what it must reach. */
-import { plainBootstrap, sidecarBootstrap, type Target, tcpBootstrap, webSocketBootstrap } from './bootstrap.ts';
+import {
+  extAuthzBootstrap,
+  plainBootstrap,
+  sidecarBootstrap,
+  type Target,
+  tcpBootstrap,
+  webSocketBootstrap,
+} from './bootstrap.ts';
 import type { LoadPlan } from './load.ts';
 import type { PeerName } from './peers.ts';
 import { ACCEPTS_TOKENS, BEARER } from './token.ts';
@@ -49,6 +56,14 @@ export const SCENARIOS: readonly Scenario[] = [
     upstream: http,
     bootstrap: sidecarBootstrap,
     beside: ['nginx', 'envoy'],
+  },
+  {
+    ...plain,
+    name: 'ext-authz',
+    what: "a sidecar's whole config, and an HTTP service asked about each request",
+    upstream: http,
+    bootstrap: extAuthzBootstrap,
+    beside: ['envoy'],
   },
   {
     ...plain,

@@ -96,7 +96,7 @@ describe.each(RUNTIMES)('Telemetry on %s proxies', (runtime) => {
       mesh.start({ ...of('front-v1', 'front'), flags: eager }),
     ]);
     await until('books answers', async () => (await viaFront('/')).status === 200);
-  }, 60_000);
+  });
   afterAll(async () => {
     await mesh.stop();
     database?.close();
@@ -137,7 +137,7 @@ describe.each(RUNTIMES)('Telemetry on %s proxies', (runtime) => {
       await until('the server has logged it', () => logged(books, `text ${mark}`).length > 0);
       return logged(front, mark).length === 0;
     });
-  }, 60_000);
+  });
 
   it('adds, replaces and removes labels, and leaves metrics out, while connections stay', async () => {
     const socket = await databaseOf(front);
@@ -193,7 +193,7 @@ describe.each(RUNTIMES)('Telemetry on %s proxies', (runtime) => {
     });
     expect([before, await echoed(socket, 'after')]).toEqual(['before', 'after']);
     socket.destroy();
-  }, 60_000);
+  });
 
   it('samples, initiates a trace and sends its context on, in the headers of the provider', async () => {
     const tracing = (provider: string, percent: number, more: object = {}) =>
@@ -227,7 +227,7 @@ describe.each(RUNTIMES)('Telemetry on %s proxies', (runtime) => {
       return headers['traceparent'] === undefined && headers['x-b3-traceid'] === undefined;
     });
     expect((await sent('/kept-2'))['x-request-id']?.[14]).toBe('9');
-  }, 60_000);
+  });
 
   it('names in the status what has no effect', async () => {
     const stored = await until('a condition is written', async () => {

@@ -111,6 +111,21 @@ it('upgrades that clients offer in passing are ignored where the mesh says so', 
   }
 });
 
+describe('TULLE_DENIAL_HEADER', () => {
+  const replies = (name: string) =>
+    compiled(sidecar, `defaultConfig: { proxyMetadata: { TULLE_DENIAL_HEADER: "${name}" } }`).map(
+      ({ localReplyConfig }) => localReplyConfig,
+    );
+  it('adds the response code details to answers 403 that a proxy makes', () => {
+    const header = { key: 'x-denied-by', value: '%RESPONSE_CODE_DETAILS%' };
+    for (const config of replies('X-Denied-By'))
+      expect(config?.mappers?.[0]?.headersToAdd?.[0]).toMatchObject({ header });
+  });
+  it.each(['', 'set-cookie', 'x bad', 'x-'])('%s names no header that it could be', (name) => {
+    for (const config of replies(name)) expect(config).toBeUndefined();
+  });
+});
+
 describe('gatewayTopology', () => {
   const topology = (value: string) => `defaultConfig: { gatewayTopology: ${value} }`;
   it.each([

@@ -6,7 +6,11 @@
  * whose selector matches. Of several in one place the oldest counts, the others do nothing. Workloads that share an address
  * share the process: a selector matches where it picks one of them.
  */
-import { HTTP10_METADATA, IGNORED_UPGRADES_METADATA } from '../../../shared/resources/effects/proxy-config.ts';
+import {
+  DENIAL_HEADER_METADATA,
+  HTTP10_METADATA,
+  IGNORED_UPGRADES_METADATA,
+} from '../../../shared/resources/effects/proxy-config.ts';
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
 import { readProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
@@ -56,6 +60,7 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
   return {
     acceptsHttp10: proxy.acceptsHttp10 || isSwitchedOn(proxyMetadata?.[HTTP10_METADATA]),
     ignoredUpgrades: proxyMetadata?.[IGNORED_UPGRADES_METADATA] ?? '',
+    denialHeader: headerName(proxyMetadata?.[DENIAL_HEADER_METADATA]),
     trustedProxies: gatewayTopology?.numTrustedProxies ?? 0,
     forwardClientCert: forward === undefined || forward === 'UNDEFINED' ? 'SANITIZE_SET' : forward,
     headers: sameFor({ text: JSON.stringify(proxyHeaders ?? {}) }),
@@ -63,6 +68,11 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
   };
 }
 
+/** Lower-case; '' where it names no header that answers made by a proxy could have. */
+function headerName(name = ''): string {
+  const key = name.toLowerCase();
+  return /^x-[!#$%&'*+\-.^_`|~0-9a-z]{1,60}$/.test(key) ? key : '';
+}
 /** One object for one text: generators compare by identity. */
 const sameFor = generator<{ text: string }, object>({ text: true }, ({ text }) => JSON.parse(text) as object);
 

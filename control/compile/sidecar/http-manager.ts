@@ -35,6 +35,8 @@ export interface ProxyHttpSettings {
   readonly acceptsHttp10: boolean;
   /** `TULLE_IGNORED_UPGRADES`: beginnings of protocols that are taken for no offer, separated by commas; '' none. */
   readonly ignoredUpgrades: string;
+  /** `TULLE_DENIAL_HEADER`: the header of an answer 403 that names the policy and the rule; '' none. */
+  readonly denialHeader: string;
   /** Of gateways: proxies in front whose X-Forwarded-For is believed (`gatewayTopology.numTrustedProxies`). */
   readonly trustedProxies: number;
   /** Of gateways: what becomes of X-Forwarded-Client-Cert (`gatewayTopology.forwardClientCertDetails`). */
@@ -62,6 +64,7 @@ export const proxySettings = generator<ProxySettingsInput, ProxySettings>(
     telemetry: true,
     acceptsHttp10: true,
     ignoredUpgrades: true,
+    denialHeader: true,
     trustedProxies: true,
     forwardClientCert: true,
     headers: true,
@@ -113,6 +116,7 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
         ...(side === 'gateway' && http.trustedProxies > 0 && { xffNumTrustedHops: http.trustedProxies }),
         ...headerOptions(http.headers),
         ...http1Options(http),
+        ...denialHeader(http),
         ...clientCertificate(side, http),
         ...pathNormalization(settings.config),
         upgradeConfigs: [{ upgradeType: 'websocket' }],
@@ -129,6 +133,16 @@ export function httpManager(settings: ManagerSettings, options: ManagerOptions):
       side,
     ),
   );
+}
+
+/** Answers made here with 403 have the response code details, which name policy and rule. */
+function denialHeader({ denialHeader: key }: ProxyHttpSettings): Pick<HttpConnectionManager, 'localReplyConfig'> {
+  if (key === '') return {};
+  const value = { defaultValue: 403, runtimeKey: 'tulle.denial_header' };
+  const filter = { statusCodeFilter: { comparison: { op: 'EQ' as const, value } } };
+  const header = { key, value: '%RESPONSE_CODE_DETAILS%' };
+  const headersToAdd = [{ header, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' as const }];
+  return { localReplyConfig: { mappers: [{ filter, headersToAdd }] } };
 }
 
 function http1Options({ acceptsHttp10, ignoredUpgrades, headers }: ProxyHttpSettings) {

@@ -56,7 +56,7 @@ export interface ListenerDeps {
   readonly compileHttpFilters: (config: HttpConnectionManager, call: SideCall) => readonly HttpFilter[];
   /** What this process adds where the listener is its HTTP proxy; undefined: it is another one. */
   readonly httpProxy: (listener: Listener) => ConnectionManagerOptions['httpProxy'];
-  readonly compileNetworkRbac: (config: NetworkRbac) => ConnectionFilter;
+  readonly compileNetworkRbac: (config: NetworkRbac, stats: Stats) => ConnectionFilter;
   readonly compileNetworkExtAuthz: (config: NetworkExtAuthz, call: SideCall, stats: Stats) => ConnectionFilter;
   readonly compileNetworkWasm: (config: Wasm) => ConnectionFilter;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
@@ -225,7 +225,7 @@ function connectionFilter({ name, typedConfig }: NetworkFilter, parts: ListenerD
     case SNI_FORWARD_PROXY:
       return () => undefined;
     case RBAC:
-      return parts.compileNetworkRbac(typedConfig as unknown as NetworkRbac);
+      return parts.compileNetworkRbac(typedConfig as unknown as NetworkRbac, parts.admission.stats);
     case NETWORK_WASM:
       return parts.compileNetworkWasm(typedConfig as unknown as Wasm);
     case EXT_AUTHZ: {

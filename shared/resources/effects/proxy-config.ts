@@ -15,7 +15,8 @@ export const HTTP10_METADATA = 'ISTIO_META_HTTP10';
  * as `TLS/,h2c`. In Istio it takes an EnvoyFilter.
  */
 export const IGNORED_UPGRADES_METADATA = 'TULLE_IGNORED_UPGRADES';
-const IN_USE: ReadonlySet<string> = new Set([HTTP10_METADATA, IGNORED_UPGRADES_METADATA]);
+export const DENIAL_HEADER_METADATA = 'TULLE_DENIAL_HEADER';
+const IN_USE: ReadonlySet<string> = new Set([HTTP10_METADATA, IGNORED_UPGRADES_METADATA, DENIAL_HEADER_METADATA]);
 
 /** Of the environment of a proxy, names to values: why it has no effect, or a part of it; undefined: all of it is in force. */
 export function proxyMetadataWithoutEffect(metadata: object): string | undefined {

@@ -184,8 +184,8 @@ export const MeshProxyConfig = atMostOne(
     envoyAccessLogService: RemoteService.describe('Where access logs are sent over gRPC.'),
     envoyMetricsService: RemoteService.describe('Where metrics are sent over gRPC.'),
     proxyMetadata: map(string()).describe(
-      'Environment of the proxy, of which `ISTIO_META_HTTP10: "1"` (it serves HTTP/1.0) and `TULLE_IGNORED_UPGRADES` (offers of ' +
-        'Upgrade that it ignores) have an effect.',
+      'Environment of the proxy, of which `ISTIO_META_HTTP10: "1"` (it serves HTTP/1.0), `TULLE_IGNORED_UPGRADES` (offers of ' +
+        'Upgrade that it ignores) and `TULLE_DENIAL_HEADER` (a header of denials that tells policy and rule) have an effect.',
     ),
     runtimeValues: map(string()).describe("Envoy's runtime settings."),
     statusPort: integer().describe('Port of the health checks. Default: 15020.'),

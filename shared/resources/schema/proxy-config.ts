@@ -14,7 +14,8 @@ export const ProxyConfigSpec = object({
   ),
   environmentVariables: map(string({ max: 2048 })).describe(
     'Environment variables of the proxy. `ISTIO_META_HTTP10: "1"` lets it serve HTTP/1.0, `TULLE_IGNORED_UPGRADES` ' +
-      'lists offers of Upgrade that it ignores; others are not used: they are given to its process.',
+      'lists offers of Upgrade that it ignores, `TULLE_DENIAL_HEADER` names a header `x-…` of denials that tells policy and rule; ' +
+      'others are not used: they are given to its process.',
   ),
   image: Image.describe('The image of the proxy. Not used: it is chosen where the proxy is deployed.'),
   selector,

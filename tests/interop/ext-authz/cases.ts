@@ -12,6 +12,8 @@ export interface AuthzCase {
   readonly http2?: { readonly headers: Readonly<Record<string, string>>; readonly body?: string };
   readonly http?: HttpAnswer;
   readonly grpc?: GrpcAnswer;
+  /** In `bytes`; default: 1. */
+  readonly requests?: number;
   /** The access log is not compared. */
   readonly unlogged?: boolean;
 }
@@ -156,6 +158,16 @@ const httpCases: AuthzCase[] = [
   one('h-options', 'h-plain', OK, { method: 'OPTIONS' }),
   one('h-upgrade', 'h-body', OK, { headers: UPGRADE }),
   one('h-upgrade-denied', 'h-body', DENY, { headers: UPGRADE }),
+  {
+    id: 'h-upgrade-then-another',
+    listener: 'h-body',
+    method: 'GET',
+    // What the upstream answers to an Upgrade that it refuses must not become the answer to the request behind.
+    bytes: `${request('h-upgrade-then-another', '/guarded/x', UPGRADE)}${request('h-upgrade-then-another', '/say')}`,
+    http: OK,
+    requests: 2,
+    unlogged: true,
+  },
   one('h-continue', 'h-body', OK, { ...POST, headers: { Expect: '100-continue' }, body: 'hello' }),
   overHttp2('h2-allow', 'h-plain', OK),
   overHttp2('h2-deny', 'h-plain', DENY),

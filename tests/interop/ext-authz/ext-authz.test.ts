@@ -138,10 +138,16 @@ describe.skipIf(!ENVOY)('ext_authz in Envoy and in Tulle', () => {
   };
 
   const run = async (proxy: RunningProxy, given: AuthzCase): Promise<unknown> => {
-    const { id, listener, bytes, method, unlogged = false } = given;
+    const { id, listener, bytes, method, requests = 1, unlogged = false } = given;
     const answer = given.http2
       ? await overHttp2(proxy.ports[listener]!, given.http2)
-      : await outcomeOf(proxy, { id, listener, bytes: bytes!, methods: [method], unlogged });
+      : await outcomeOf(proxy, {
+          id,
+          listener,
+          bytes: bytes!,
+          methods: Array.from({ length: requests }, () => method),
+          unlogged,
+        });
     return { answer, asked: takeChecks(id) };
   };
 

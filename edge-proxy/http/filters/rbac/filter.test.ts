@@ -88,6 +88,25 @@ describe('shadow rules', () => {
   });
 });
 
+it('counts verdicts, and those of shadow rules under their prefix', () => {
+  const counted: string[] = [];
+  const policies = { p: { permissions: [{ any: true }], principals: [{ any: true }] } };
+  const config = HttpRbac.parse({
+    rules: { action: 'DENY', policies },
+    shadowRules: { action: 'ALLOW', policies },
+    shadowRulesStatPrefix: 'istio_dry_run_allow_',
+  });
+  const hooks = createRbacFilter(
+    config,
+    () => undefined,
+    (name) => void counted.push(name),
+  );
+  hooks.onRequestHead!(contextOf(requestDouble()), true);
+  // A request that is judged again was counted when it came.
+  hooks.stillAllows!(contextOf(requestDouble()));
+  expect(counted).toEqual(['istio_dry_run_allow_.shadow_allowed', 'denied']);
+});
+
 describe('a connection', () => {
   const downstream = (more: Partial<DownstreamInfo> = {}) => requestDouble({ downstream: more }).downstream;
   const context = (of: DownstreamInfo): ConnectionContext => ({

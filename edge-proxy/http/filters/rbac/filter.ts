@@ -5,14 +5,15 @@ import type { FilterUse } from '../definition.ts';
 import type { FilterHooks } from '../hooks.ts';
 import { allows, compileRules } from './engine.ts';
 import { recordShadow } from './shadow.ts';
+import { type CountVerdict, shadowCounters } from './stats.ts';
 
 /** Of the dynamic metadata that shadow rules write. */
 const NAME = 'envoy.filters.http.rbac';
 
 /** Compiled rules. */
 export interface Judge {
-  /** Records what shadow rules say. @returns the answer to a request that is denied */
-  deny(request: RequestContext): LocalReply | undefined;
+  /** Records what shadow rules say, and counts. @returns the answer to a request that is denied */
+  deny(request: RequestContext, count: CountVerdict): LocalReply | undefined;
   /** The verdict alone. */
   allows(request: RequestContext): boolean;
 }
@@ -22,15 +23,23 @@ export interface RouteRbac {
   readonly judge: Judge | undefined;
 }
 
-/** @param routeConfig rules in the place of the filter's own. Throws ConfigError. */
-export function createRbacFilter(config: HttpRbac, routeConfig: FilterUse<RouteRbac>['routeConfig']): FilterHooks {
+/**
+ * @param routeConfig rules in the place of the filter's own
+ * @param count default: nothing reads the counters
+ * @throws ConfigError
+ */
+export function createRbacFilter(
+  config: HttpRbac,
+  routeConfig: FilterUse<RouteRbac>['routeConfig'],
+  count: CountVerdict = () => {},
+): FilterHooks {
   const own = compileHttpRbac(config);
   const judgeOf = (request: RequestContext) => {
     const override = routeConfig(request);
     return override ? override.judge : own;
   };
   return {
-    onRequestHead: ({ request }) => judgeOf(request)?.deny(request),
+    onRequestHead: ({ request }) => judgeOf(request)?.deny(request, count),
     stillAllows: ({ request }) => judgeOf(request)?.allows(request) ?? true,
   };
 }
@@ -42,12 +51,15 @@ export function compileHttpRbac(config: HttpRbac): RouteRbac['judge'] {
   if (!engine && !shadow) return undefined;
   const denials = denialReplies(config.rules);
   const prefix = config.shadowRulesStatPrefix ?? '';
+  const { shadowAllowed, shadowDenied } = shadowCounters(prefix);
   return {
-    deny: (request) => {
-      if (shadow) recordShadow(shadow, NAME, prefix, request);
+    deny: (request, count) => {
+      if (shadow) count(recordShadow(shadow, NAME, prefix, request) ? shadowAllowed : shadowDenied);
       if (!engine) return undefined;
       const policy = engine.match(request);
-      return allows(engine.action, policy) ? undefined : denials.get(policy);
+      const allowed = allows(engine.action, policy);
+      count(allowed ? 'allowed' : 'denied');
+      return allowed ? undefined : denials.get(policy);
     },
     allows: (request) => engine === undefined || allows(engine.action, engine.match(request)),
   };

@@ -4,6 +4,7 @@ import { HttpRbac } from '../../../../shared/xds/rbac.ts';
 import { errorAt } from '../../../config-error.ts';
 import { defineFilter } from '../definition.ts';
 import { compileHttpRbac, createRbacFilter } from './filter.ts';
+import { verdictCounts } from './stats.ts';
 
 export const rbac = defineFilter({
   type: 'envoy.extensions.filters.http.rbac.v3.RBAC',
@@ -15,5 +16,8 @@ export const rbac = defineFilter({
       judge: config.rbac && errorAt(`${path}.rbac`, () => compileHttpRbac(config.rbac!)),
     }),
   },
-  create: (config, { routeConfig }) => createRbacFilter(config, routeConfig),
+  create: (config, { env: { managerCounter }, routeConfig }) => {
+    const count = managerCounter && verdictCounts((name) => managerCounter(`rbac.${name}`));
+    return createRbacFilter(config, routeConfig, count);
+  },
 });
