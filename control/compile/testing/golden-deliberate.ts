@@ -3,7 +3,7 @@
  * out exactly these resources.
  */
 
-/** Resources of a proxy as `golden-compare.ts` names them: `listener 127.0.0.1_443`. By `<case>/<proxy>`. */
+/** Resources of a proxy, or fields, as `golden-compare.ts` names them: `listener 127.0.0.1_443`. By `<case>/<proxy>`. */
 const DELIBERATE: Readonly<Record<string, readonly string[]>> = {
   // TLS services that share a port without capture are distinguished by SNI.
   'gw-egress/client-none': ['listener 127.0.0.1_443'],

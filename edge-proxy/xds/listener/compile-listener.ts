@@ -1,6 +1,6 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
-import { isUnixAddress, unixAddress } from '../../../shared/match/unix-address.ts';
+import { unixAddress } from '../../../shared/match/unix-address.ts';
 import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
 import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
@@ -110,8 +110,6 @@ export function compileListener(
     chain: chainOf(chain, `filterChains[${i}]`),
   }));
   const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
-  if (isUnixAddress(at.address) && [...chains.values()].some((chain) => chain.secure))
-    throw new Error('address.pipe: TLS on a Unix domain socket is not supported');
   if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
   const find = errorAt('filterChains', () => compileChains(matched, fallback));
   const compiled: CompiledListener = {
