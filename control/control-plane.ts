@@ -13,6 +13,7 @@ import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
+import { workloadHealthRoutes } from './api/workload-health.ts';
 import { Accounts } from './ca/accounts.ts';
 import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
@@ -191,6 +192,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.route('/', certificateRoutes({ authority, tokens, accounts, jwtSvids, events, report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
+    app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
     const { monitoring } = options;
     const monitor = monitoring && (await startMetricsServer(monitoring, () => metrics.expose()));
     if (monitor) undo.unshift(() => monitor.close());

@@ -40,6 +40,9 @@ import type { RunningCluster } from './xds/cluster/running-clusters.ts';
 import { type CompilerEnv, proxyCompilers } from './xds/compilers.ts';
 import { readMessage } from './xds/read-message.ts';
 
+/** What the control plane calls the cluster of the proxies like this one, as istiod does. */
+const LOCAL_CLUSTER = 'local_cluster';
+
 /** What a whole proxy is given: it has a node in any case. */
 type ProxyEnv = CompilerEnv & { readonly own: OwnNode };
 
@@ -130,7 +133,13 @@ function compilersOf(
   clusters: Map<string, RunningCluster>,
   workloads: WorkloadDirectory,
 ): Compilers {
-  const { runtime } = env;
+  const { runtime, own } = env;
+  const local = own?.localCluster ?? LOCAL_CLUSTER;
+  const zone = {
+    locality: own?.locality ?? '',
+    byDefault: own?.localCluster !== undefined,
+    localCluster: () => clusters.get(local),
+  };
   const requestObservers: Compilers['requestObservers'] = (listener, config) => {
     const metrics = telemetry.requestObserver(directionOf(listener), managerStats(config));
     const log = compileAccessLog(config.accessLog ?? [], telemetry.sinks);
@@ -149,7 +158,7 @@ function compilersOf(
     ...proxyCompilers(env, requestObservers, connectionObservers, connectionLog),
     compileCluster(config, assignment, deps) {
       const http2 = { protocol: http2Protocol, random: () => env.runtime.random() };
-      const compiled = compileCluster(config, assignment, { ...deps, http2 });
+      const compiled = compileCluster(config, assignment, { ...deps, http2, zone });
       const close = compiled.close.bind(compiled);
       const updateEndpoints = compiled.updateEndpoints.bind(compiled);
       compiled.close = () => {
@@ -254,7 +263,11 @@ export async function startStaticProxy(
   };
   const bootstrap = await Promise.resolve(text).then(loadBootstrap).catch(refused);
   const nodeId = bootstrap.node?.id ?? 'static';
-  const node = ownNode({ ...bootstrap.node, id: nodeId }, { app: bootstrap.node?.cluster ?? '' });
+  const { localClusterName } = bootstrap.clusterManager ?? {};
+  const node = {
+    ...ownNode({ ...bootstrap.node, id: nodeId }, { app: bootstrap.node?.cluster ?? '' }),
+    ...(localClusterName && { localCluster: localClusterName }),
+  };
   const taken = processSettings(settings, {}, hostOf(runtime));
   const { workers, drainMs, terminationDrainMs } = taken;
   const limits = bootstrapLimits(bootstrap, settings, drainMs);

@@ -24,6 +24,7 @@ import type { ListeningAddress } from './listener/own-listeners.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './settings/process-settings.ts';
 import type { MeshSettings } from './settings/settings.ts';
+import { WorkloadProber } from './workload-probe.ts';
 import { readRoots as checkRoots } from './x509/trusted-path.ts';
 
 /** What runs traffic. */
@@ -110,7 +111,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const node = nodeOf(parts);
   const random = () => runtime.random();
   const proxyConfig = new ProxyConfig({ client, node, files: runtime.files, folder: settings.data, random, log });
-  const taken = processSettings(settings, await proxyConfig.start(), hostOf(runtime), log);
+  const atStart = await proxyConfig.start();
+  const taken = processSettings(settings, atStart, hostOf(runtime), log);
   if (settings.concurrency === undefined && taken.workers > 1)
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken);
@@ -124,10 +126,16 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     log,
     onDemand: isOnDemand(settings) ? { traffic: proxy, unusedMs: settings['unused-host-seconds'] * 1000 } : undefined,
   });
+  const prober = new WorkloadProber({
+    runtime,
+    report: (healthy) => client.request('POST', '/v1/workload-health', { node, healthy }),
+    log,
+  });
   let ready = await discovery.restore();
   const life = lifecycle(proxy, taken.terminationDrainMs, async () => {
     await discovery.stop();
     proxyConfig.stop();
+    prober.stop();
     identity.stop();
     client.close();
   });
@@ -144,7 +152,9 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
   proxy.refuseConnectionsTo(life.listening);
   discovery.start();
+  prober.follow(atStart.probe);
   proxyConfig.follow((config) => {
+    prober.follow(config.probe);
     for (const line of restartNeeded(taken, processSettings(settings, config, hostOf(runtime)))) log(line);
   });
   const synced = discovery.synced.then(() => {

@@ -12,7 +12,7 @@ import { hasReference } from './testing/reference.ts';
 const available = hasReference(GOLDEN);
 
 /** Proxies whose whole configuration agrees; raise it, never lower it. */
-const FLOOR = 246;
+const FLOOR = 261;
 
 /** istiod binds outbound listeners on ports that the workload serves; here they are left out, each with a note. */
 function withoutServedPorts(golden: Golden, notes: readonly string[]): Golden {

@@ -1,8 +1,9 @@
-/** What the mesh sees of a stored resource: of its status only automatic addresses, and not who manages which field. */
+/** What the mesh sees of a stored resource: of its status only automatic addresses and that a workload is unhealthy, and not who manages which field. */
 import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { sameJson } from '../store/stamp.ts';
 import { statusAddresses } from './auto-addresses.ts';
+import { isUnhealthy, UNHEALTHY_STATUS } from './workload-health.ts';
 
 /** Versions of one group are one resource, so only the group counts. */
 export function resourceId({ apiVersion, kind, metadata }: Resource): string {
@@ -15,8 +16,14 @@ export function meshForm(resource: Resource): Resource {
   if (resource.status === undefined && resource.metadata.managedFields === undefined) return resource;
   const { status: _status, ...rest } = resource;
   const { managedFields: _managed, ...metadata } = resource.metadata;
+  const status = statusInMesh(resource);
+  return { ...rest, metadata, ...(status && { status }) };
+}
+
+function statusInMesh(resource: Resource): object | undefined {
+  if (isUnhealthy(resource)) return UNHEALTHY_STATUS;
   const addresses = resource.kind === 'ServiceEntry' ? statusAddresses(resource) : [];
-  return { ...rest, metadata, ...(addresses.length > 0 && { status: { addresses } }) };
+  return addresses.length > 0 ? { addresses } : undefined;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
+
 import { parseProtocol } from '../../shared/match/protocol.ts';
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { WorkloadEntrySpec } from '../../shared/resources/schema/common.ts';
@@ -7,6 +8,7 @@ import { autoAddresses } from './auto-addresses.ts';
 import { exportToOf } from './export-to.ts';
 import { namespaceOf, numeric, specOf } from './fields.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
+import { isUnhealthy } from './workload-health.ts';
 import { type Labels, workloadLabels } from './workload-index.ts';
 
 type ServiceEntry = ResourceOfKind<'ServiceEntry'>;
@@ -112,12 +114,13 @@ export function workloadEntryEndpoints(entry: WorkloadEntry, ports: readonly Ser
   if (!byPorts) entryEndpoints.set(entry, (byPorts = new WeakMap()));
   let known = byPorts.get(ports);
   if (!known) {
-    byPorts.set(ports, (known = workloadEndpoints(entryWorkload(entry), ports)));
+    const healthy = !isUnhealthy(entry);
+    byPorts.set(ports, (known = workloadEndpoints(entryWorkload(entry), ports, healthy)));
   }
   return known;
 }
 
-export function workloadEndpoints(workload: Workload, ports: readonly ServicePort[]): MeshEndpoint[] {
+export function workloadEndpoints(workload: Workload, ports: readonly ServicePort[], healthy = true): MeshEndpoint[] {
   const { body, labels } = workload;
   const { address, serviceAccount = '', ports: byName = {} } = body;
   if (!address) return [];
@@ -133,7 +136,7 @@ export function workloadEndpoints(workload: Workload, ports: readonly ServicePor
     network: body.network ?? '',
     workloadName: workload.name,
     workloadKind: workload.kind,
-    healthy: true,
+    healthy,
     mtls: speaksMtls(labels, serviceAccount),
   }));
 }

@@ -68,8 +68,8 @@ export interface CompiledListener {
   readonly find: ChainFinder<Chain>;
   readonly chains: readonly Chain[];
   readonly ignoresTotalLimit: boolean;
-  /** undefined: nothing must be read before the chain is chosen. */
-  readonly sniff: SniffPlan | undefined;
+  /** What must be read at a port before the chain is chosen; undefined: nothing, or nothing at any port. */
+  readonly sniff: ((port: number) => SniffPlan | undefined) | undefined;
   /** The listener's own access log: of every connection, when it has ended. */
   readonly log?: ((connection: ConnectionRecord) => void) | undefined;
 }
@@ -201,7 +201,7 @@ export class ListenerServer {
       return;
     }
     connection.gone = () => this.admission.release();
-    const plan = this.config.sniff && { ...this.config.sniff, onTimeout: this.countTimeout };
+    const plan = this.config.sniff?.(connection.localPort);
     if (!plan) {
       this.choose(connection, PLAIN);
       return;
@@ -210,7 +210,7 @@ export class ListenerServer {
     const forget = () => this.connections.delete(connection);
     sniff(
       connection,
-      plan,
+      { ...plan, onTimeout: this.countTimeout },
       (found) => {
         forget();
         this.choose(connection, found);
@@ -413,7 +413,7 @@ function closeAt(connection: Connection, when: number, clock: Pick<Clock, 'now'>
 function reassignUnder(config: CompiledListener, { transport }: Chain): Reassign {
   return (facts, downstream) => {
     // Which chain it belongs to cannot be known any more.
-    if (config.sniff !== undefined && facts.inspected === false) return undefined;
+    if (config.sniff?.(facts.localPort) !== undefined && facts.inspected === false) return undefined;
     const next = config.find(facts);
     // Another TLS context may ask for what this connection never proved; network filters are asked once a connection.
     if (!next || next.transport !== transport) return undefined;

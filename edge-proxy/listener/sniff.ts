@@ -3,6 +3,8 @@ import type { Connection, ConnectionHandler } from '../runtime/runtime.ts';
 import { looksLikeTls, MAX_CLIENT_HELLO, readClientHello } from './client-hello.ts';
 
 export interface SniffPlan {
+  /** Off: TLS is bytes like others. */
+  readonly tls: boolean;
   readonly http: boolean;
   /** 0: no limit. */
   readonly timeoutMs: number;
@@ -33,9 +35,13 @@ const REQUEST_LINE =
  * Judges first bytes.
  * @returns undefined: more are needed; null: a TLS record that holds no acceptable ClientHello
  */
-export function classify(bytes: Uint8Array, http: boolean): Omit<Sniffed, 'firstBytes' | 'ended'> | undefined | null {
+export function classify(
+  bytes: Uint8Array,
+  http: boolean,
+  tls = true,
+): Omit<Sniffed, 'firstBytes' | 'ended'> | undefined | null {
   if (bytes.length === 0) return undefined;
-  if (looksLikeTls(bytes)) {
+  if (tls && looksLikeTls(bytes)) {
     const hello = readClientHello(bytes);
     if (hello === 'invalid') return null;
     if (hello === 'incomplete') return bytes.length > MAX_CLIENT_HELLO + 64 ? null : undefined;
@@ -86,7 +92,7 @@ class Sniffer implements ConnectionHandler {
     joined.set(this.bytes);
     joined.set(bytes, this.bytes.length);
     this.bytes = joined;
-    const found = classify(joined, this.plan.http);
+    const found = classify(joined, this.plan.http, this.plan.tls);
     if (found === null) this.connection.destroy();
     else if (found) this.settle(found, false);
   }
@@ -95,7 +101,7 @@ class Sniffer implements ConnectionHandler {
 
   /** The peer sent less than the inspectors wanted, and is done: decide on these bytes. */
   onEnd(): void {
-    if (this.bytes.length === 0 || looksLikeTls(this.bytes)) this.connection.destroy();
+    if (this.bytes.length === 0 || this.isTls()) this.connection.destroy();
     else this.settle(RAW, true);
   }
 
@@ -107,8 +113,12 @@ class Sniffer implements ConnectionHandler {
   private onTimeout(): void {
     if (this.settled) return;
     this.plan.onTimeout?.();
-    if (this.plan.continueOnTimeout && !looksLikeTls(this.bytes)) this.settle(RAW, false);
+    if (this.plan.continueOnTimeout && !this.isTls()) this.settle(RAW, false);
     else this.connection.destroy();
+  }
+
+  private isTls(): boolean {
+    return this.plan.tls && looksLikeTls(this.bytes);
   }
 
   private settle(found: Omit<Sniffed, 'firstBytes' | 'ended'>, ended: boolean): void {

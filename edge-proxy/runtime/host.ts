@@ -15,10 +15,19 @@ import { processLog } from './process-log.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
 
-/** Addresses as the system resolves them (hosts file included); the TTL is DNS's, where DNS answers. */
+/** For so long addresses that are known wait for their TTL, milliseconds: names of the hosts file are none of DNS's. */
+const TTL_PATIENCE_MS = 500;
+
+/** Addresses as the system resolves them (hosts file included); the TTL is DNS's, where DNS answers in time. */
 export async function resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }> {
   if (isIP(host)) return { addresses: [host], ttl: undefined };
-  const [found, ttl] = await Promise.all([dns.lookup(host, { all: true, verbatim: true }), smallestTtl(host)]);
+  const asked = smallestTtl(host);
+  const found = await dns.lookup(host, { all: true, verbatim: true });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<undefined>((done) => {
+    timer = setTimeout(() => done(undefined), TTL_PATIENCE_MS);
+  });
+  const ttl = await Promise.race([asked, late]).finally(() => clearTimeout(timer));
   return { addresses: [...new Set(found.map((entry) => entry.address))], ttl };
 }
 

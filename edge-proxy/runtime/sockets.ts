@@ -27,10 +27,6 @@ export function listen(
   onConnection: (connection: Connection) => void,
 ): Promise<Listening> {
   const path = socketPath(options.address);
-  if (path !== undefined && options.reusePort) {
-    const message = 'unix sockets are served by one process: run one worker';
-    return Promise.reject(new ListenError(options.address, options.port, { message }));
-  }
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     // A client may be gone before it is accepted; it then has no address. Those of a Unix domain socket have none.
     if (path === undefined && socket.remoteAddress === undefined) {
@@ -55,9 +51,8 @@ export function listen(
       server.off('error', refuse);
       // Later errors are of accept (EMFILE …): the listener continues.
       server.on('error', () => {});
-      const bound = server.address();
-      const { address, port } = typeof bound === 'object' && bound ? bound : { address: options.address, port: 0 };
-      resolve({ address, port, close: () => closeServer(server) });
+      const address = server.address() as net.AddressInfo;
+      resolve({ address: address.address, port: address.port, close: () => closeServer(server) });
     },
   );
   return promise;
@@ -177,7 +172,8 @@ export function acceptTls(
   giveUp?: AbortSignal,
 ): Promise<Connection> {
   const server = context as ServerContext;
-  if (!(connection instanceof SocketConnection) || (connection.direct && quirks.directForGood))
+  const named = connection.remoteAddress !== '';
+  if (!(connection instanceof SocketConnection) || !named || (connection.direct && quirks.directForGood))
     return acceptTlsOver(connection, server, firstBytes, quirks, giveUp);
   const below = connection;
   const raw = below.release();

@@ -13,6 +13,7 @@ it("reads a node's own workload as Istio's proxies do", () => {
   expect(ownNode({ id, metadata, locality: { region: 'eu', zone: 'eu-1' } }, { app: 'x', cluster: 'y' })).toEqual({
     id,
     metadata,
+    locality: 'eu/eu-1',
     workload: {
       name: 'front-v1-0',
       namespace: 'shop',

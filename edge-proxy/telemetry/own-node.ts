@@ -6,6 +6,10 @@ export interface OwnNode {
   /** The xDS node id. */
   readonly id: string;
   readonly workload: WorkloadMetadata;
+  /** `region/zone/subZone`, absent: unknown. */
+  readonly locality?: string;
+  /** Of a bootstrap: the cluster whose endpoints are the proxies like this one. */
+  readonly localCluster?: string;
   /** Of the node, as it was given. */
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
@@ -37,5 +41,7 @@ export function ownNode({ id, metadata = {}, locality }: Node, defaults: Partial
     region: locality?.region ?? '',
     availabilityZone: locality?.zone ?? '',
   };
-  return { id, workload, metadata };
+  const { region = '', zone = '', subZone = '' } = locality ?? {};
+  const at = [region, zone, subZone].join('/').replace(/\/+$/, '');
+  return { id, workload, ...(at !== '' && { locality: at }), metadata };
 }

@@ -87,6 +87,8 @@ export class BalancedCluster implements Cluster {
   private all: readonly Endpoint[] = [];
   /** The balancer does not know of the last change yet. */
   private stale = true;
+  /** What the last division by zone was made for. */
+  private zoneMembers: unknown;
 
   constructor(options: BalancedOptions, inheritance: Inheritance, onClose: () => void) {
     this.balancer = options.balancer;
@@ -159,6 +161,14 @@ export class BalancedCluster implements Cluster {
     rules: RetryHostRules = otherHosts,
   ): Endpoint | undefined {
     this.outliers?.tick();
+    const { zone } = this.priorities;
+    if (zone) {
+      const members = zone.proxies();
+      if (members !== this.zoneMembers) {
+        this.zoneMembers = members;
+        this.stale = true;
+      }
+    }
     if (this.stale) {
       this.balancer.update(buildLevels(this.groups, this.healthOf, this.priorities));
       this.stale = false;

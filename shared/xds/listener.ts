@@ -1,5 +1,5 @@
 /** envoy.config.listener.v3 and the network filters. */
-import type { z } from 'zod';
+import { lazy, type z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { Address, CidrRange, Metadata, TcpKeepalive } from './core.ts';
 import { NetworkExtAuthz } from './filters/ext-authz.ts';
@@ -99,9 +99,30 @@ export const FilterChain = message({
 });
 export type FilterChain = z.infer<typeof FilterChain>;
 
+/** envoy.config.listener.v3.ListenerFilterChainMatchPredicate */
+export interface ListenerPredicate {
+  orMatch?: { rules?: ListenerPredicate[] | undefined } | undefined;
+  andMatch?: { rules?: ListenerPredicate[] | undefined } | undefined;
+  notMatch?: ListenerPredicate | undefined;
+  anyMatch?: boolean | undefined;
+  /** `end` is the first port behind the range. */
+  destinationPortRange?: { start?: number | undefined; end?: number | undefined } | undefined;
+}
+const ListenerPredicate: z.ZodType<ListenerPredicate> = lazy(() =>
+  message({
+    orMatch: message({ rules: list(ListenerPredicate) }),
+    andMatch: message({ rules: list(ListenerPredicate) }),
+    notMatch: ListenerPredicate,
+    anyMatch: bool(),
+    destinationPortRange: message({ start: uint32(), end: uint32() }),
+  }),
+);
+
 export const ListenerFilter = messageRequiring(
   {
     name: nonEmpty(),
+    /** Connections that it does not look at. */
+    filterDisabled: ListenerPredicate,
     typedConfig: any({
       'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': message({}),
       'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': message({}),
@@ -110,6 +131,8 @@ export const ListenerFilter = messageRequiring(
   },
   ['name', 'typedConfig'],
 );
+
+export type ListenerFilter = z.infer<typeof ListenerFilter>;
 
 export const Listener = messageRequiring(
   {

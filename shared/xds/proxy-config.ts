@@ -10,6 +10,33 @@ import { duration, messageRequiring } from './message.ts';
 export const ProxyConfigRequest = messageRequiring({ node: Node }, ['node']);
 export type ProxyConfigRequest = z.infer<typeof ProxyConfigRequest>;
 
+const port = z.int().min(1).max(65535);
+
+/** How a proxy asks its workload whether it is healthy: exactly one question, with Kubernetes' times in seconds. */
+export const WorkloadProbe = z.object({
+  http: z
+    .object({
+      address: z.string(),
+      port,
+      path: z.string(),
+      host: z.string(),
+      headers: z.array(z.tuple([z.string(), z.string()])),
+    })
+    .optional(),
+  tcp: z.object({ address: z.string(), port }).optional(),
+  grpc: z.object({ address: z.string(), port, service: z.string() }).optional(),
+  initialDelaySeconds: z.int().min(0).max(2147483),
+  periodSeconds: z.int().min(1).max(2147483),
+  timeoutSeconds: z.int().min(1).max(2147483),
+  successThreshold: z.int().min(1),
+  failureThreshold: z.int().min(1),
+});
+export type WorkloadProbe = z.infer<typeof WorkloadProbe>;
+
+/** What a proxy found about its workload: `POST /v1/workload-health`. */
+export const HealthReport = messageRequiring({ node: Node, healthy: z.boolean() }, ['node', 'healthy']);
+export type HealthReport = z.infer<typeof HealthReport>;
+
 /** Durations as proto3 JSON has them (`45s`). Unknown fields are dropped: a newer control plane may send more. */
 export const ProxyConfigAnswer = z.object({
   /** Worker processes; 0: one for each core; absent: not configured. */
@@ -20,5 +47,7 @@ export const ProxyConfigAnswer = z.object({
   drainDuration: duration().optional(),
   /** How long connections may finish at shutdown. */
   terminationDrainDuration: duration().optional(),
+  /** Absent: the health of the workload is not asked. */
+  probe: WorkloadProbe.optional(),
 });
 export type ProxyConfigAnswer = z.infer<typeof ProxyConfigAnswer>;

@@ -26,6 +26,9 @@ const POLICIES: Record<string, object> = {
   distributed: {
     loadBalancer: { localityLbSetting: { distribute: [{ from: 'r1/*', to: { 'r1/*': 80, 'r2/*': 20 } }] } },
   },
+  zoned: {
+    loadBalancer: { zoneAwareLbSetting: { enabled: true, minClusterSize: 2, failover: [{ from: 'r1', to: 'r2' }] } },
+  },
   failing: {
     loadBalancer: { localityLbSetting: { failover: [{ from: 'r1', to: 'r2' }] } },
     outlierDetection: {
@@ -139,6 +142,7 @@ describe.skipIf(!ENVOY)('load balancing settings, compiled', () => {
     for (const wanted of ['RING_HASH', 'MAGLEV', 'slowStartConfig', 'localityWeightedLbConfig', '"priority":1'])
       expect(text).toContain(wanted);
     for (const wanted of [
+      'zoneAwareLbConfig',
       'errorMatcher',
       'upstream_proxy_protocol',
       'tunnelingConfig',

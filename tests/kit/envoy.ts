@@ -26,15 +26,25 @@ export function envoyErrors(file: string): string {
   return code === 0 ? '' : `${out}${error}`;
 }
 
-/** Starts Envoy on a bootstrap; ready when this returns. @param folder for its scratch files */
-export async function startEnvoy(bootstrap: object, folder: string, name = 'envoy'): Promise<RunningProxy> {
+/**
+ * Starts Envoy on a bootstrap; ready when this returns.
+ * @param folder for its scratch files
+ * @param run the command that runs it on another host, whose admin address has to be reachable
+ */
+export async function startEnvoy(
+  bootstrap: object,
+  folder: string,
+  name = 'envoy',
+  run: (command: readonly string[]) => string[] = (command) => [...command],
+): Promise<RunningProxy> {
   const file = join(folder, `${name}.json`);
   const admin = join(folder, `${name}.admin`);
   writeFileSync(file, JSON.stringify(bootstrap));
-  const envoy = new Program(name, [
+  const command = [
     ...[ENVOY!, '-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'warning'],
     ...['--admin-address-path', admin, '--file-flush-interval-msec', '20', '--drain-time-s', '1'],
-  ]);
+  ];
+  const envoy = new Program(name, run(command));
   const ready = await until(`${name} is ready`, async () => {
     if (envoy.ended) return 'ended' as const;
     const at = readFileSync(admin, 'utf8').trim();

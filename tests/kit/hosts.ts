@@ -2,6 +2,7 @@
  * Hosts of their own for tests: network namespaces on a bridge, each with loopback and an address that the others reach. They
  * need root; the kernel removes everything with `close`.
  */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { runSync } from './process.ts';
 
 /** Whether this machine allows them; else the reason is printed. */
@@ -35,13 +36,15 @@ export class TestNetwork {
     ip('link', 'set', bridge, 'up');
   }
 
-  add(): TestHost {
+  /** @param names what names the host knows besides its own, in the place of DNS: host name -> address */
+  add(names?: Readonly<Record<string, string>>): TestHost {
     const number = this.namespaces.length + 2;
     const namespace = `${this.id}n${number}`;
     const [outer, inner] = [`${this.id}o${number}`, `${this.id}i${number}`];
     const address = `${this.net}.${number}`;
     ip('netns', 'add', namespace);
     this.namespaces.push(namespace);
+    if (names) writeNames(namespace, names);
     ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner, 'netns', namespace);
     ip('link', 'set', outer, 'master', `${this.id}b`, 'up');
     for (const device of ['lo', inner]) ip('-n', namespace, 'link', 'set', device, 'up');
@@ -51,9 +54,23 @@ export class TestNetwork {
 
   /** After the programs on the hosts have ended. */
   close(): void {
-    for (const namespace of this.namespaces) runSync('ip', ['netns', 'del', namespace]);
+    for (const namespace of this.namespaces) {
+      runSync('ip', ['netns', 'del', namespace]);
+      rmSync(`${NAMES}/${namespace}`, { recursive: true, force: true });
+    }
     runSync('ip', ['link', 'del', `${this.id}b`]);
   }
+}
+
+/** `ip netns exec` mounts these files over those of /etc. */
+const NAMES = '/etc/netns';
+
+function writeNames(namespace: string, names: Readonly<Record<string, string>>): void {
+  mkdirSync(`${NAMES}/${namespace}`, { recursive: true });
+  const lines = Object.entries({ localhost: '127.0.0.1', ...names }).map(([name, address]) => `${address} ${name}\n`);
+  writeFileSync(`${NAMES}/${namespace}/hosts`, lines.join(''));
+  // Nothing listens there: a look-up in DNS fails at once.
+  writeFileSync(`${NAMES}/${namespace}/resolv.conf`, 'nameserver 127.0.0.1\n');
 }
 
 function ip(...args: string[]): void {

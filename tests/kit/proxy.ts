@@ -21,10 +21,17 @@ export class ProxyProcess extends Program implements RunningProxy {
    * @param file where the configuration is written
    * @param config Envoy's bootstrap
    * @param flags besides `-c FILE --announce`
+   * @param run the command that runs it on another host
    */
-  constructor(runtime: RuntimeName, file: string, config: object, flags: readonly string[] = []) {
+  constructor(
+    runtime: RuntimeName,
+    file: string,
+    config: object,
+    flags: readonly string[] = [],
+    run: (command: readonly string[]) => string[] = (command) => [...command],
+  ) {
     writeFileSync(file, JSON.stringify(config));
-    super(`tulle (${runtime})`, [...proxyCommand(runtime), '-c', file, '--announce', ...flags], {
+    super(`tulle (${runtime})`, run([...proxyCommand(runtime), '-c', file, '--announce', ...flags]), {
       keptLines: Number.POSITIVE_INFINITY,
     });
   }
@@ -49,9 +56,18 @@ export class ProxyProcess extends Program implements RunningProxy {
   }
 }
 
-/** Starts Tulle's proxy on a bootstrap; ready when this returns. @param folder for the file */
-export async function startTulle(runtime: RuntimeName, bootstrap: object, folder: string): Promise<ProxyProcess> {
-  const proxy = new ProxyProcess(runtime, join(folder, `tulle-${runtime}.json`), bootstrap);
+/**
+ * Starts Tulle's proxy on a bootstrap; ready when this returns.
+ * @param folder for the file
+ * @param run the command that runs it on another host
+ */
+export async function startTulle(
+  runtime: RuntimeName,
+  bootstrap: object,
+  folder: string,
+  run?: (command: readonly string[]) => string[],
+): Promise<ProxyProcess> {
+  const proxy = new ProxyProcess(runtime, join(folder, `tulle-${runtime}.json`), bootstrap, [], run);
   await proxy.ready().catch(async (error: unknown) => {
     await proxy.stop('SIGKILL');
     throw error;

@@ -1,12 +1,14 @@
 /** Listeners and endpoints on Unix domain sockets, from one body on every runtime. */
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { ProxyProcess, startTulle } from '../kit/proxy.ts';
-import { hcm, tcp } from './bootstrap.ts';
+import { serverLeaf } from '../mtls/certificates.ts';
+import { ANY, hcm, tcp } from './bootstrap.ts';
 
 const pipe = (path: string, mode?: number) => ({ pipe: { path, ...(mode !== undefined && { mode }) } });
 const socketCluster = (name: string, path: string) => ({
@@ -19,10 +21,10 @@ const socketCluster = (name: string, path: string) => ({
   // As Istio's inbound clusters have it: it does not concern a socket.
   upstream_bind_config: { source_address: { address: '127.0.0.6', port_value: 0 } },
 });
-const listenerAt = (name: string, address: object, filter: object) => ({
+const listenerAt = (name: string, address: object, filter: object, transport_socket?: object) => ({
   name,
   address,
-  filter_chains: [{ filters: [filter] }],
+  filter_chains: [{ filters: [filter], ...(transport_socket && { transport_socket }) }],
 });
 const bootstrap = (listeners: object[], clusters: object[]) => ({
   node: { id: 'a', cluster: 'a' },
@@ -30,9 +32,10 @@ const bootstrap = (listeners: object[], clusters: object[]) => ({
   static_resources: { listeners, clusters },
 });
 
-function get(socketPath: string, path = '/'): Promise<{ status: number; body: string }> {
+function get(socketPath: string, path = '/', secure?: https.RequestOptions): Promise<{ status: number; body: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
-  const request = http.get({ socketPath, path, headers: { host: 'a' }, agent: false }, (response) => {
+  const options = { socketPath, path, headers: { host: 'a' }, agent: false, ...secure };
+  const request = (secure ? https : http).get(options, (response) => {
     let body = '';
     response.on('data', (bytes) => (body += bytes));
     response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
@@ -52,6 +55,7 @@ describe.each(RUNTIMES)('Unix domain sockets on %s', (runtime) => {
     socket.on('end', () => socket.end(`bytes ${got}`));
   });
   let proxy: ProxyProcess;
+  let ca: string;
 
   beforeAll(async () => {
     await new Promise<void>((done) => app.listen(at('app'), done));
@@ -63,12 +67,23 @@ describe.each(RUNTIMES)('Unix domain sockets on %s', (runtime) => {
     renameSync(at('http-moved'), at('http'));
     await new Promise<void>((done) => left.close(() => done()));
     expect(existsSync(at('http'))).toBe(true);
+    const { cert, key } = await serverLeaf('P-256', ['localhost']);
+    ca = cert;
+    const own = { certificate_chain: { inline_string: cert }, private_key: { inline_string: key } };
+    const secured = {
+      name: 'tls',
+      typed_config: {
+        '@type': `${ANY}envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext`,
+        common_tls_context: { tls_certificates: [own] },
+      },
+    };
     proxy = await startTulle(
       runtime,
       bootstrap(
         [
           listenerAt('http', pipe(at('http'), 0o600), hcm('app')),
           listenerAt('tcp', pipe(at('tcp')), tcp('bytes')),
+          listenerAt('secure', pipe(at('secure')), hcm('app'), secured),
           listenerAt('abstract', pipe(`@${abstract}`), hcm('app')),
           listenerAt('loop', pipe(at('loop')), hcm('own')),
           listenerAt('port', { socket_address: { address: '127.0.0.1', port_value: 0 } }, hcm('abstract')),
@@ -107,6 +122,12 @@ describe.each(RUNTIMES)('Unix domain sockets on %s', (runtime) => {
     socket.end('hello');
     await new Promise((done) => socket.once('end', done));
     expect(got).toBe('bytes hello');
+  });
+
+  it('ends TLS, of several clients at a time', async () => {
+    const secure = { protocol: 'https:', ca, servername: 'localhost' };
+    const several = await Promise.all(Array.from({ length: 8 }, (_, i) => get(at('secure'), `/${i}`, secure)));
+    expect(several.map(({ body }) => body)).toEqual(Array.from({ length: 8 }, (_, i) => `app /${i}`));
   });
 
   it('knows abstract names, which have no file', async () => {

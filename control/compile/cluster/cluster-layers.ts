@@ -45,6 +45,7 @@ const layersOfClass = generator<ClusterClass, ClusterLayers>(
     readsCredentials: true,
     detectsProtocols: true,
     choosesAlpn: true,
+    selfDiscovers: true,
   },
   (shared) => new ClusterLayers(shared),
 );

@@ -9,6 +9,7 @@ import { type Produced, produced } from '../output/produced.ts';
 import type { CredentialAccess } from '../scope/proxy.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { ADS, meshClientSocket, upstreamSocket } from '../security/tls-context.ts';
+import { connectTimeout } from './connect-timeout.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
@@ -16,13 +17,10 @@ import { applyProxyProtocol } from './proxy-protocol.ts';
 import { statNameOf } from './stat-name.ts';
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls, identitiesOf, originated } from './upstream-tls.ts';
+import { zoneConfig, zoneLocality, zoneSetting } from './zone-aware.ts';
 
 const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
-
-export function connectTimeout(settings: Pick<MeshSettings, 'connectTimeout'>): string {
-  return settings.connectTimeout ?? '10s';
-}
 
 /** What a caller's place in the mesh means for the endpoints it gets. */
 export interface Caller {
@@ -36,6 +34,8 @@ export interface Caller {
   readonly detectsProtocols: boolean;
   /** Of the ALPN protocols of a TLS context it offers those that the connection speaks (Tulle's proxies); Envoy offers all. */
   readonly choosesAlpn: boolean;
+  /** It knows the endpoints of its own service: without a setting its requests must not be divided by zone. */
+  readonly selfDiscovers: boolean;
 }
 
 export interface ServiceClustersInput extends Caller {
@@ -66,6 +66,7 @@ export const serviceClusters = generator<ServiceClustersInput, ServiceClusters>(
     readsCredentials: true,
     detectsProtocols: true,
     choosesAlpn: true,
+    selfDiscovers: true,
     clusterId: true,
     locality: true,
     failoverLabels: true,
@@ -94,8 +95,8 @@ function outbound(
   subset: Subset | undefined,
 ): { cluster: Produced<'clusters'>; assignment?: Produced<'endpoints'>; notes: readonly string[] } {
   const { service, rule, settings, mtls, endpoints, neighbours, clusterId, locality, failoverLabels: labels } = input;
-  const { detectsProtocols, choosesAlpn } = input;
-  const kind = shapeOf({ service, port, rule, subset, settings, detectsProtocols });
+  const { detectsProtocols, choosesAlpn, selfDiscovers } = input;
+  const kind = shapeOf({ service, port, rule, subset, settings, detectsProtocols, selfDiscovers });
   const assigned = (): ClusterLoadAssignment => {
     const clusterName = outboundCluster(port.number, subset?.name, service.hostname);
     const assignment = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
@@ -109,6 +110,7 @@ function outbound(
     settings,
     detectsProtocols,
     choosesAlpn,
+    selfDiscovers,
     // Of the endpoints a cluster reads what their names and abilities come to: others may come and go.
     identities: identitiesOf(settings, service, port, endpoints).join('\n'),
     allMtls: endpoints.length > 0 && endpoints.every((item) => item.mtls),
@@ -135,6 +137,7 @@ interface ShapeInput {
   readonly subset: Subset | undefined;
   readonly settings: MeshSettings;
   readonly detectsProtocols: boolean;
+  readonly selfDiscovers: boolean;
 }
 
 /** MeshConfig.outboundClusterStatName filled in; undefined: clusters are called by their names. */
@@ -164,8 +167,8 @@ interface Shape {
 }
 
 const shapeOf = generator<ShapeInput, Shape>(
-  { service: true, rule: true, port: true, subset: true, settings: true, detectsProtocols: true },
-  ({ service, port, rule, subset, settings, detectsProtocols }) => {
+  { service: true, rule: true, port: true, subset: true, settings: true, detectsProtocols: true, selfDiscovers: true },
+  ({ service, port, rule, subset, settings, detectsProtocols, selfDiscovers }) => {
     const name = outboundCluster(port.number, subset?.name, service.hostname);
     const notes: string[] = [];
     const policy = withMeshPolicy(settings, trafficPolicy(rule, port, subset));
@@ -179,7 +182,10 @@ const shapeOf = generator<ShapeInput, Shape>(
     setDiscovery(cluster, service, settings);
     const rules = { upgrades: settings.config.h2UpgradePolicy === 'UPGRADE', detects: detectsProtocols };
     applyTrafficPolicy(cluster, policy, port, rules, (message) => notes.push(message));
-    if (weighsLocalities(settings, policy))
+    const zone = zoneSetting(policy);
+    if (zone || (selfDiscovers && !weighsLocalities(settings, policy)))
+      cluster.commonLbConfig = { ...cluster.commonLbConfig, zoneAwareLbConfig: zoneConfig(zone) };
+    else if (weighsLocalities(settings, policy))
       cluster.commonLbConfig = { ...cluster.commonLbConfig, localityWeightedLbConfig: {} };
     if (cluster.type === 'ORIGINAL_DST') cluster.lbPolicy = 'CLUSTER_PROVIDED';
     if (cluster.clusterType) providedByRequests(cluster);
@@ -189,8 +195,9 @@ const shapeOf = generator<ShapeInput, Shape>(
       policy,
       discovery: none ? 'none' : cluster.type === 'EDS' ? 'eds' : 'inline',
       placement: {
-        setting: localitySetting(settings, policy),
-        failover: cluster.outlierDetection !== undefined,
+        setting: zone ? zoneLocality(zone) : localitySetting(settings, policy),
+        // By regions endpoints are always divided.
+        failover: zone !== undefined || cluster.outlierDetection !== undefined,
       },
       notes,
     };
@@ -215,6 +222,7 @@ const clusterOf = generator<ClusterInput, { cluster: Produced<'clusters'>; notes
     settings: true,
     detectsProtocols: true,
     choosesAlpn: true,
+    selfDiscovers: true,
     assignment: true,
     identities: true,
     allMtls: true,

@@ -200,6 +200,26 @@ const ROWS: Readonly<Record<string, Row>> = {
     { warmupDurationSecs: '45s' },
     '"leastRequestLbConfig":{"slowStartConfig":{"slowStartWindow":"45s"',
   ),
+  'loadBalancer.zoneAwareLbSetting.enabled': balancer(
+    { zoneAwareLbSetting: { enabled: true } },
+    '"zoneAwareLbConfig":{"routingEnabled":{"value":100},"minClusterSize":6}',
+  ),
+  'loadBalancer.zoneAwareLbSetting.minClusterSize': balancer(
+    { zoneAwareLbSetting: { enabled: true, minClusterSize: 2 } },
+    '"minClusterSize":2',
+  ),
+  'loadBalancer.zoneAwareLbSetting.failover.from': balancer(
+    { zoneAwareLbSetting: { enabled: true, failover: [{ from: 'r1', to: 'r2' }] } },
+    '"priority":1',
+  ),
+  'loadBalancer.zoneAwareLbSetting.failover.to': balancer(
+    { zoneAwareLbSetting: { enabled: true, failover: [{ from: 'r1', to: 'r2' }] } },
+    '"priority":1',
+  ),
+  'loadBalancer.zoneAwareLbSetting.failoverPriority': balancer(
+    { zoneAwareLbSetting: { enabled: true, failoverPriority: ['rack'] } },
+    '"priority":2',
+  ),
   'outlierDetection.baseEjectionTime': outlier({ baseEjectionTime: '31s' }, '"baseEjectionTime":"31s"'),
   'outlierDetection.consecutive5xxErrors': outlier(
     { consecutive5xxErrors: 3 },
@@ -265,7 +285,7 @@ const ROWS: Readonly<Record<string, Row>> = {
 };
 
 /** Reported, with a reason, in the table of effects. */
-const REPORTED = /^loadBalancer\.(backendUtilization|zoneAwareLbSetting)\./;
+const REPORTED = /^loadBalancer\.backendUtilization\./;
 
 function leaves(description: Description, path: string): string[] {
   const fields = fieldsOf(description);

@@ -10,6 +10,8 @@ export interface LocalityLb {
   readonly distribute: readonly { from: string; to: Readonly<Record<string, number>> }[];
   readonly failover: readonly { from: string; to: string }[];
   readonly failoverPriority: readonly string[];
+  /** Regions come before labels, and zones are left to the proxy (zone-aware routing). */
+  readonly regionsOnly?: boolean;
 }
 
 /** Where the caller is. */
@@ -74,6 +76,13 @@ export function applyLocalityLb(
   const byLabels = setting.failoverPriority.length > 0;
   let placed = localities.map(({ name, message }) => ({ name, message }));
   if (byLabels) placed = localities.flatMap((one) => splitByLabels(one, setting.failoverPriority, caller));
+  if (setting.regionsOnly) {
+    const labels = setting.failoverPriority.length + 1;
+    for (const { name, message } of placed)
+      message.priority = regionTier(caller.locality, name, setting.failover) * labels + (message.priority ?? 0);
+    closeUp(placed.map(({ message }) => message));
+    return placed.map(({ message }) => message);
+  }
   // With labels, regions count only where a failover between them is written down.
   if (!byLabels || setting.failover.length > 0) {
     for (const { name, message } of placed)
@@ -126,6 +135,14 @@ function distance(own: string, other: string, failover: LocalityLb['failover']):
   if (same > 0) return 3 - same;
   const rule = failover.find(({ from }) => from === (mine[0] ?? ''));
   return rule && rule.to !== parts[0] ? 4 : 3;
+}
+
+/** 0: the caller's region, 1: another, 2: another that it does not fail over to. */
+function regionTier(own: string, other: string, failover: LocalityLb['failover']): number {
+  const [mine = '', its = ''] = [own.split('/')[0], other.split('/')[0]];
+  if (mine === its) return 0;
+  const rule = failover.find(({ from }) => from === mine);
+  return rule && rule.to !== its ? 2 : 1;
 }
 
 /** One group per number of labels that agree, counted from the first. */

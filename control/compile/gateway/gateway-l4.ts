@@ -5,7 +5,8 @@ import type { FilterChain, NetworkFilter } from '../../../shared/xds/listener.ts
 import { specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
-import { type Caller, connectTimeout, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
+import { type Caller, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
+import { connectTimeout } from '../cluster/connect-timeout.ts';
 import {
   type DestinationRule,
   type DestinationRules,
@@ -90,7 +91,8 @@ export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): 
   );
 }
 
-export interface SniClustersInput extends Omit<Caller, 'readsCredentials' | 'detectsProtocols' | 'choosesAlpn'> {
+export interface SniClustersInput
+  extends Omit<Caller, 'readsCredentials' | 'detectsProtocols' | 'choosesAlpn' | 'selfDiscovers'> {
   readonly gateways: readonly ResourceOfKind<'Gateway'>[];
   readonly services: Services;
   readonly rules: DestinationRules;

@@ -277,6 +277,30 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string;
     'defaultTrafficPolicy: { outlierDetection: { splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 7 } }',
   'defaultTrafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes[]':
     'defaultTrafficPolicy: { outlierDetection: { outlierDetectionHttpErrorCodes: [429] } }',
+  ...Object.fromEntries(
+    Object.entries({
+      initialDelaySeconds: 'tcpSocket: { port: 7 }, initialDelaySeconds: 7',
+      periodSeconds: 'tcpSocket: { port: 7 }, periodSeconds: 7',
+      timeoutSeconds: 'tcpSocket: { port: 7 }, timeoutSeconds: 7',
+      successThreshold: 'tcpSocket: { port: 7 }, successThreshold: 7',
+      failureThreshold: 'tcpSocket: { port: 7 }, failureThreshold: 7',
+      'tcpSocket.port': 'tcpSocket: { port: 8 }',
+      'tcpSocket.host': 'tcpSocket: { port: 7, host: 10.0.0.7 }',
+      'grpc.port': 'grpc: { port: 7 }',
+      'grpc.service': 'grpc: { port: 7, service: seven }',
+      'httpGet.port': 'httpGet: { port: 7 }',
+      'httpGet.path': 'httpGet: { port: 7, path: /seven }',
+      'httpGet.host': 'httpGet: { port: 7, host: 10.0.0.7 }',
+      'httpGet.httpHeaders[].name': 'httpGet: { port: 7, httpHeaders: [{ name: a, value: b }] }',
+      'httpGet.httpHeaders[].value': 'httpGet: { port: 7, httpHeaders: [{ name: a, value: b }] }',
+    }).map(([path, probe]) => [
+      `defaultConfig.readinessProbe.${path}`,
+      {
+        mesh: `defaultConfig: { readinessProbe: { ${probe} } }`,
+        without: 'defaultConfig: { readinessProbe: { tcpSocket: { port: 7 } } }',
+      },
+    ]),
+  ),
   'discoverySelectors[].matchLabels': 'discoverySelectors: [{ matchLabels: { kubernetes.io/metadata.name: default } }]',
   'discoverySelectors[].matchExpressions[].key': NOT_OTHER,
   'discoverySelectors[].matchExpressions[].operator': NOT_OTHER,
@@ -412,6 +436,7 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   it('every field whose effect depends on its value has a value without', () => {
     const fields = byEffect((effect) => typeof effect === 'function').map(({ steps }) => steps.join('.'));
     const samples = [
+      'HTTPS',
       [{ name: 'a', sds: {} }],
       true,
       false,

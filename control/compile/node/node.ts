@@ -29,7 +29,7 @@ import { noteNotCompiled } from './not-compiled.ts';
 import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
 import { joinedParts, type Parts, type Place, partsOf } from './place.ts';
 import { proxyClass } from './proxy-class.ts';
-import { proxyHttpSettings } from './proxy-config.ts';
+import { discoversItself, proxyHttpSettings } from './proxy-config.ts';
 import { telemetryOf } from './proxy-telemetry.ts';
 import { PROXY_TYPES } from './proxy-types.ts';
 
@@ -207,6 +207,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     patches,
     takesHosts,
     onDemand,
+    selfDiscovers: discoversItself(view, proxy),
     findings: telemetry.findings,
   };
 }
@@ -294,6 +295,7 @@ function clustersOf(place: Place): ClusterLayers {
     readsCredentials: proxy.traits.readsCredentials,
     detectsProtocols: proxy.traits.detectsProtocols,
     choosesAlpn: proxy.choosesAlpn,
+    selfDiscovers: place.selfDiscovers,
   });
 }
 

@@ -49,7 +49,7 @@ describe('what has no effect yet is named', () => {
       [],
     ],
     ['Service', { ports: [{ port: 1 }, { port: 2, appProtocol: 'http' }] }, []],
-    ['WorkloadGroup', { template: {}, probe: { grpc: { port: 1 } } }, ['spec.probe']],
+    ['WorkloadGroup', { template: {}, probe: { exec: { command: ['a'] } } }, ['spec.probe.exec']],
     ['WorkloadGroup', { template: {} }, []],
     ['DestinationRule', { host: 'a' }, []],
   ])('%s %j', (kind, spec, paths) => expect(pathsOf(kind, spec)).toEqual(paths));

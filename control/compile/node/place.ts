@@ -36,6 +36,8 @@ export interface Place {
   readonly patches: readonly Patch[];
   /** The node takes virtual hosts apart from their route configurations. */
   readonly takesHosts: boolean;
+  /** It is given the endpoints of its own service, for zone-aware routing. */
+  readonly selfDiscovers: boolean;
   /** It fetches hosts on demand. */
   readonly onDemand: boolean;
   /** What of the proxy's own settings (telemetry) is not in force as written. */

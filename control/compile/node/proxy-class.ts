@@ -51,9 +51,12 @@ const rulePriorities = generator<{ rule: DestinationRule }, readonly string[]>({
   const { trafficPolicy, subsets = [] } = specOf(rule);
   const policies = [trafficPolicy, ...subsets.map((subset) => subset.trafficPolicy)];
   const levels = policies.flatMap((policy) => [policy, ...(policy?.portLevelSettings ?? [])]);
-  return levels.flatMap((level) => priorities(level?.loadBalancer?.localityLbSetting));
+  return levels.flatMap(({ loadBalancer } = {}) => [
+    ...priorities(loadBalancer?.localityLbSetting),
+    ...priorities(loadBalancer?.zoneAwareLbSetting),
+  ]);
 });
 
 /** The label keys of `failoverPriority`: `label=value` asks nothing of the caller. */
-const priorities = (setting: LocalityLbSetting | undefined): string[] =>
+const priorities = (setting: Pick<LocalityLbSetting, 'failoverPriority'> | undefined): string[] =>
   (setting?.failoverPriority ?? []).filter((entry) => !entry.includes('='));

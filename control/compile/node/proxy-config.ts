@@ -10,6 +10,7 @@ import {
   DENIAL_HEADER_METADATA,
   HTTP10_METADATA,
   IGNORED_UPGRADES_METADATA,
+  SELF_DISCOVERY_METADATA,
 } from '../../../shared/resources/effects/proxy-config.ts';
 import { overProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-defaults.ts';
 import type { MeshProxyConfig } from '../../../shared/resources/mesh-config/mesh-config-proxy.ts';
@@ -25,6 +26,7 @@ import { isSwitchedOn, type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { type LocalWorkload, selectsProxy } from '../scope/workloads.ts';
 import type { ProxyHttpSettings } from '../sidecar/http-manager.ts';
 import { PROXY_TYPES } from './proxy-types.ts';
+import { workloadProbe } from './workload-probe.ts';
 
 /** Annotation of a workload: a ProxyConfig of MeshConfig, as YAML. */
 export const PROXY_CONFIG_ANNOTATION = 'proxy.istio.io/config';
@@ -40,7 +42,9 @@ type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount
 
 /** What the proxy of `node` takes at its start. @throws NodeError when the node's id or metadata is malformed */
 export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer {
-  const config = effectiveProxyConfig(view, proxyOf(view, node, PROXY_TYPES));
+  const proxy = proxyOf(view, node, PROXY_TYPES);
+  const config = effectiveProxyConfig(view, proxy);
+  const probe = workloadProbe(groupOf(view, proxy)?.spec?.probe ?? config.readinessProbe);
   const { concurrency } = config;
   const maxConnections = config.connectionSettings?.globalDownstreamConnectionLimit;
   const drainDuration = seconds(config.drainDuration);
@@ -50,7 +54,15 @@ export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer
     ...(maxConnections !== undefined && maxConnections > 0 ? { maxConnections } : {}),
     ...(drainDuration === undefined ? {} : { drainDuration }),
     ...(terminationDrainDuration === undefined ? {} : { terminationDrainDuration }),
+    ...(probe && { probe }),
   };
+}
+
+/** The WorkloadGroup that describes the workload. */
+function groupOf(view: MeshView, workload: Workload): Group | undefined {
+  return view
+    .resources('WorkloadGroup')
+    .find((item) => namespaceOf(item) === workload.namespace && isOfGroup(item, workload));
 }
 
 /** What it decides about HTTP connection managers (Istio's pilot/pkg/networking/core: listener.go, gateway.go). */
@@ -68,11 +80,17 @@ export function proxyHttpSettings(view: MeshView, proxy: ProxyView): ProxyHttpSe
   };
 }
 
+/** Whether the proxy is given the endpoints of its own service (`ISTIO_META_ENABLE_SELF_DISCOVERY`). */
+export function discoversItself(view: MeshView, proxy: ProxyView): boolean {
+  return isSwitchedOn(effectiveProxyConfig(view, proxy).proxyMetadata?.[SELF_DISCOVERY_METADATA]);
+}
+
 /** Lower-case; '' where it names no header that answers made by a proxy could have. */
 function headerName(name = ''): string {
   const key = name.toLowerCase();
   return /^x-[!#$%&'*+\-.^_`|~0-9a-z]{1,60}$/.test(key) ? key : '';
 }
+
 /** One object for one text: generators compare by identity. */
 const sameFor = generator<{ text: string }, object>({ text: true }, ({ text }) => JSON.parse(text) as object);
 
@@ -123,7 +141,7 @@ function asMeshProxyConfig(resource: ProxyConfig): MeshProxyConfig {
  */
 function annotatedOf(view: MeshView, workload: Workload): readonly (MeshProxyConfig | undefined)[] {
   const own = (item: Entry | Group) => namespaceOf(item) === workload.namespace;
-  const group = view.resources('WorkloadGroup').find((item) => own(item) && isOfGroup(item, workload));
+  const group = groupOf(view, workload);
   const entry = annotatedEntries({ entries: view.resources('WorkloadEntry') }).find(
     (item) => own(item) && isEntryOf(item, workload),
   );
@@ -158,6 +176,15 @@ export function isOfGroup(group: Group, workload: Workload): boolean {
   const wanted = { ...metadata?.labels, ...template?.labels };
   if (Object.keys(wanted).length === 0 || !selectsProxy(wanted, workload)) return false;
   return (template?.serviceAccount || 'default') === workload.serviceAccount;
+}
+
+/** The WorkloadEntries of a proxy: of its namespace, address and service account. */
+export function entriesOf(view: MeshView, workload: Workload): readonly Entry[] {
+  return [...new Set(workload.ips)]
+    .flatMap((ip) => view.workloadEntriesAt(ip, workload.namespace))
+    .filter(
+      (entry) => isEntryOf(entry, workload) && (specOf(entry).serviceAccount || 'default') === workload.serviceAccount,
+    );
 }
 
 /** By address; where many workloads share a loopback address, by account and labels too. */

@@ -3,7 +3,7 @@ import type { Work } from '../output/compiled-node.ts';
 import type { ProxyTraits } from '../scope/proxy.ts';
 import { gatewayServers } from './gateway-proxy.ts';
 import type { Parts, Place } from './place.ts';
-import { sidecarInbound, sidecarOutbound } from './sidecar-proxy.ts';
+import { sidecarInbound, sidecarOutbound, sidecarPeers } from './sidecar-proxy.ts';
 
 export interface ProxyType extends ProxyTraits {
   /** What it runs besides the clusters of the services that it may call, in this order. */
@@ -17,7 +17,7 @@ const SIDECAR: ProxyType = {
   detectsProtocols: true,
   readsEndpoints: false,
   fetchesOnDemand: true,
-  generators: [sidecarInbound, sidecarOutbound],
+  generators: [sidecarInbound, sidecarOutbound, sidecarPeers],
 };
 
 export const PROXY_TYPES: ReadonlyMap<string, ProxyType> = new Map([

@@ -3,6 +3,7 @@
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import { type AnyHostClusters, dynamicAnyCluster } from '../cluster/clusters.ts';
 import { type DestinationRule, destinationRules } from '../cluster/destination-rule.ts';
+import { localCluster } from '../cluster/zone-aware.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import type { Produced } from '../output/produced.ts';
@@ -117,4 +118,22 @@ function callsOf(
 function only<T extends object>(items: readonly T[], keep: (item: T) => boolean): readonly T[] {
   const kept = items.filter(keep);
   return kept.length === items.length ? items : sharedList(kept);
+}
+
+/** The proxies like this one, where it asks for them: zone-aware routing compares their zones with those of endpoints. */
+export function* sidecarPeers(place: Place): Work<Parts> {
+  const { view, proxy, settings, selfDiscovers } = place;
+  const [first] = proxy.instances;
+  if (!selfDiscovers || !first) return partsOf(place, {});
+  yield;
+  const { service, port } = first;
+  const made = localCluster({
+    service,
+    port: port.number,
+    endpoints: view.endpoints(service),
+    locality: proxy.locality,
+    template: proxy.labels['pod-template-hash'] ?? '',
+    settings,
+  });
+  return partsOf(place, made);
 }

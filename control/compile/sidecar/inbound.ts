@@ -6,7 +6,8 @@ import type { ConnectionPool, ServerTls } from '../../../shared/resources/schema
 import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { connectTimeout, withMeshKeepalive } from '../cluster/clusters.ts';
+import { withMeshKeepalive } from '../cluster/clusters.ts';
+import { connectTimeout } from '../cluster/connect-timeout.ts';
 import type { DestinationRule } from '../cluster/destination-rule.ts';
 import { statNameOf } from '../cluster/stat-name.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
@@ -29,15 +30,14 @@ import { observed } from '../telemetry/observed.ts';
 import type { PlacedFilters } from './filter-places.ts';
 import {
   detectionTimeout,
-  HTTP_INSPECTOR,
   httpManager,
   NOT_LOGGED,
   ORIGINAL_DST,
   type ProxySettings,
   plainTcpProxy,
-  TLS_INSPECTOR,
 } from './http-manager.ts';
 import { type InboundPort, type InboundPorts, inboundPorts } from './inbound-ports.ts';
+import { inspectorsOf } from './inspectors.ts';
 import { withListenerSettings } from './manager-settings.ts';
 
 const MESH_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
@@ -221,40 +221,22 @@ const passthroughSource = (ip: string) => ({
   sourceAddress: { address: wildcard(ip) === '::' ? '::6' : '127.0.0.6', portValue: 0 },
 });
 
-/**
- * Where no chain ends TLS, the listener does not inspect for it: all bytes count as plain, and server-first protocols do not
- * wait for the client's first bytes. The chains for TLS could never match.
- */
-function withoutInspection(chains: readonly FilterChain[]): FilterChain[] {
-  if (chains.some((chain) => chain.transportSocket)) return [...chains];
-  return chains.filter(({ filterChainMatch }) => filterChainMatch?.transportProtocol !== 'tls');
-}
-
 /** A listener per port, bound where the workload is reached. */
 function boundInboundListeners(input: Inbound, ports: readonly InboundPort[]): Listener[] {
   return ports.flatMap((item) => {
     const name = `${item.bind}_${item.port}`;
-    const filterChains = withoutInspection(portChains(input, item, name, false));
+    const filterChains = portChains(input, item, name, false);
     if (filterChains.length === 0) return [];
     return {
       name,
       address: { socketAddress: { address: item.bind, portValue: item.port } },
       trafficDirection: 'INBOUND',
       filterChains,
-      listenerFilters: inspectors(filterChains),
+      listenerFilters: inspectorsOf(filterChains),
       listenerFiltersTimeout: detectionTimeout(input.settings),
       continueOnListenerFiltersTimeout: true,
     };
   });
-}
-
-/** Chains that match on TLS need the TLS inspector, those that match on plain HTTP the HTTP inspector. */
-function inspectors(chains: readonly FilterChain[]) {
-  const matches = chains.map((chain) => chain.filterChainMatch ?? {});
-  const tls =
-    chains.some((chain) => chain.transportSocket) || matches.some((match) => match.transportProtocol === 'tls');
-  const http = matches.some((match) => match.applicationProtocols?.includes('h2c'));
-  return [...(tls ? [TLS_INSPECTOR] : []), ...(http ? [HTTP_INSPECTOR] : [])];
 }
 
 /** Governed by the workloads that serve the port; by all where none does. */
@@ -285,8 +267,8 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
       ...(secured && { transportSocket: socket }),
     });
   if (mode === 'STRICT') add({ transportProtocol: 'tls' }, true);
-  // TLS belongs to the application, and so do bytes that nothing inspects.
-  else if (mode === 'DISABLE') add({}, false);
+  // Nothing inspects such a port: all bytes are raw, the application's own TLS too.
+  else if (mode === 'DISABLE') add({ transportProtocol: 'raw_buffer' }, false);
   else {
     add({ transportProtocol: 'tls', applicationProtocols: MESH_ALPN }, true);
     // TLS that is not the mesh's own belongs to the application.
@@ -326,8 +308,7 @@ function sniffedChains(
     chain({ ...tls, applicationProtocols: MESH_HTTP_ALPN }, filters, meshServer(input, true));
   if (mode === 'STRICT') return [secureHttp(http()), chain(tls, tcp(), meshServer(input, false))];
   const plainHttp = chain({ ...plain, applicationProtocols: PLAIN_HTTP_ALPN }, http());
-  // TLS is the application's; that of a listener which does not look for TLS is plain.
-  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp()), chain(tls, tcp())];
+  if (mode === 'DISABLE') return [plainHttp, chain(plain, tcp())];
   return [
     secureHttp(http()),
     plainHttp,
@@ -435,13 +416,12 @@ function virtualInbound(input: Inbound, ports: readonly InboundPort[]): Listener
     const at = item.ingress ? item.bind : '0.0.0.0';
     filterChains.push(...portChains(input, item, `${at}_${item.port}`, true));
   }
-  const used = withoutInspection(filterChains);
   return {
     name: 'virtualInbound',
     address: { socketAddress: { address: wildcard(input.ip), portValue: inboundPort } },
     trafficDirection: 'INBOUND',
-    filterChains: used,
-    listenerFilters: [ORIGINAL_DST, ...inspectors(used)],
+    filterChains,
+    listenerFilters: [ORIGINAL_DST, ...inspectorsOf(filterChains)],
     listenerFiltersTimeout: detectionTimeout(input.settings),
     continueOnListenerFiltersTimeout: true,
   };

@@ -183,9 +183,8 @@ function tlsParams({ cipherSuites, ...rest }: Json, isServer: boolean): unknown 
 
 function listenerMeaning(listener: Json): unknown {
   const port = object(object(listener['address'])['socketAddress'])['portValue'];
-  const plain = plaintextPorts(list(listener['filterChains']));
   const chain = (item: Json) => ({
-    match: stripEmpty(chainMatch(object(item['filterChainMatch']), listener, port, plain)),
+    match: stripEmpty(chainMatch(object(item['filterChainMatch']), listener, port)),
     tls: tlsMeaning(item['transportSocket']),
     connectTimeout: item['transportSocketConnectTimeout'],
     filters: list(item['filters'])
@@ -200,7 +199,7 @@ function listenerMeaning(listener: Json): unknown {
     fallback: listener['defaultFilterChain'] && chain(object(listener['defaultFilterChain'])),
     log: logMeaning(listener['accessLog']),
     stats: connectionStatsMeaning(listener),
-    inspectors: list(listener['listenerFilters']).map((item) => item['name']),
+    inspectors: list(listener['listenerFilters']).map((item) => inspectorMeaning(item, isBound(listener))),
   };
 }
 
@@ -221,25 +220,18 @@ function listenerSettings({
   return stripEmpty({ ...rest, ...(list(listenerFilters).length > 0 && { listenerFiltersTimeout }) });
 }
 
-/** Ports none of whose chains takes TLS apart: istiod switches the inspection off there, so that all bytes are plain. */
-function plaintextPorts(chains: readonly Json[]): ReadonlySet<unknown> {
-  const portOf = (chain: Json) => object(chain['filterChainMatch'])['destinationPort'];
-  const inspected = chains.filter((chain) => object(chain['filterChainMatch'])['transportProtocol'] === 'tls');
-  const tls = new Set(inspected.map(portOf));
-  return new Set(chains.map(portOf).filter((port) => !tls.has(port)));
+/** With the ports that it does not look at; a bound listener has one, and has no filter that is off there. */
+function inspectorMeaning(filter: Json, isBound: boolean): unknown {
+  return [filter['name'], isBound ? undefined : stripEmpty(filter['filterDisabled'] ?? {})];
 }
 
 /** A bound listener has one port: a match on it has no effect. */
-function chainMatch(match: Json, listener: Json, port: unknown, plain: ReadonlySet<unknown>): Json {
-  const { destinationPort, transportProtocol, ...rest } = match;
-  const bound = !String(listener['name']).startsWith('virtual');
-  const isPlain = transportProtocol === 'raw_buffer' && plain.has(destinationPort);
-  return {
-    ...rest,
-    ...(bound && destinationPort === port ? {} : { destinationPort }),
-    ...(isPlain ? {} : { transportProtocol }),
-  };
+function chainMatch(match: Json, listener: Json, port: unknown): Json {
+  const { destinationPort, ...rest } = match;
+  return isBound(listener) && destinationPort === port ? rest : match;
 }
+
+const isBound = (listener: Json): boolean => !String(listener['name']).startsWith('virtual');
 
 /** `or` and `and` of one element are that element. */
 function unwrapped(value: unknown): unknown {

@@ -3,12 +3,15 @@
  * out exactly these resources.
  */
 
-/** Resources of a proxy as `golden-compare.ts` names them: `listener 127.0.0.1_443`. By `<case>/<proxy>`. */
+/** Resources of a proxy, or fields, as `golden-compare.ts` names them: `listener 127.0.0.1_443`. By `<case>/<proxy>`. */
 const DELIBERATE: Readonly<Record<string, readonly string[]>> = {
   // TLS services that share a port without capture are distinguished by SNI.
   'gw-egress/client-none': ['listener 127.0.0.1_443'],
   'gw-egress-tls/client-none': ['listener 127.0.0.1_443'],
   'se-https-port/client-none': ['listener 127.0.0.1_443'],
+  // HTTP_PROXY listeners compare the port that a request names.
+  'sidecar-egress-port/client': ['route 3128.ignorePortInHostMatching'],
+  'sidecar-egress-port/client-none': ['route 3128.ignorePortInHostMatching'],
   // A destination without a port means the only port of its service, also where no egress listener has the service.
   'sidecar-vs-dr-scope/client': ['route 9080'],
   'sidecar-vs-dr-scope/client-none': ['route 9080'],

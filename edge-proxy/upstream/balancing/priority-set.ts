@@ -4,11 +4,14 @@
  */
 import type { Endpoint } from '../cluster.ts';
 import { type PriorityCounts, type PriorityPlan, planPriorities } from './priority-load.ts';
+import { type ZoneRules, zoneParts } from './zone-routing.ts';
 
 export type Health = 'healthy' | 'degraded' | 'unhealthy';
 
 export interface LocalityGroup {
   readonly priority: number;
+  /** `region/zone/subZone`; absent: unknown. */
+  readonly locality?: string;
   /** 0: no weight given. */
   readonly weight: number;
   readonly hosts: readonly Endpoint[];
@@ -20,6 +23,8 @@ export interface PriorityOptions {
   /** In percent; below this share of healthy hosts all hosts of a priority are used. 0: never. */
   readonly panicThreshold: number;
   readonly weighLocalities: boolean;
+  /** Of balancers that draw: requests stay in the proxy's zone; absent: zones do not count. */
+  readonly zone?: ZoneRules | undefined;
 }
 
 /** Hosts of one locality and its weight in its priority. */
@@ -54,8 +59,26 @@ export function buildLevels(
   const byPriority = levelGroups(groups);
   const counts = byPriority.map((level) => countOf(level, healthOf));
   const plan = planPriorities(counts, options.overprovisioning, options.panicThreshold);
-  const levels = byPriority.map((level, i) => levelOf(level, plan.panic[i]!, healthOf, options));
+  const levels = byPriority.map((level, i) => {
+    const made = levelOf(level, plan.panic[i]!, healthOf, options);
+    return i === 0 && options.zone && !made.panic ? inZone(made, level, healthOf, options.zone) : made;
+  });
   return { levels, counts, plan, only: onlyHosts(levels, plan) };
+}
+
+/** The first priority, with its healthy hosts divided by zone where that applies. */
+function inZone(
+  made: Level,
+  level: readonly LocalityGroup[],
+  healthOf: (host: Endpoint) => Health,
+  rules: ZoneRules,
+): Level {
+  const groups = level.map(({ locality = '', hosts }) => ({
+    locality,
+    hosts: hosts.filter((host) => healthOf(host) === 'healthy'),
+  }));
+  const healthy = zoneParts(groups, rules);
+  return healthy ? { ...made, healthy } : made;
 }
 
 function levelGroups(groups: readonly LocalityGroup[]): LocalityGroup[][] {

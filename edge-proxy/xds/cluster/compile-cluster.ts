@@ -29,6 +29,7 @@ import { errorStatuses } from './compile-error-statuses.ts';
 import { compileHealthCheck } from './compile-health-check.ts';
 import { dynamicForward, locateEndpoints } from './compile-located.ts';
 import { compileProtocols, type Http2Codec, httpOptions, maySpeakHttp2 } from './compile-protocols.ts';
+import { compileZone, type OwnZone } from './compile-zone.ts';
 import type { RunningCluster } from './running-clusters.ts';
 import {
   innerSocket,
@@ -44,6 +45,8 @@ export interface ClusterDeps {
   tls(context: UpstreamTlsContext, hostname?: string, asked?: AskedPeer): Host['tls'];
   resolve: Runtime['resolve'];
   http2?: Http2Codec;
+  /** Absent: requests go to all zones alike. */
+  zone?: OwnZone | undefined;
   /** For health checks; absent in workers. */
   connect?: Runtime['connect'];
   /** Monotonic milliseconds. */
@@ -109,6 +112,7 @@ export function compileCluster(
         overprovisioning,
         panicThreshold: Math.round(panicThreshold(config)),
         weighLocalities: config.commonLbConfig?.localityWeightedLbConfig !== undefined,
+        zone: compileZone(config, Math.round(panicThreshold(config)), deps.zone),
       },
     },
     inheritance,
@@ -347,5 +351,5 @@ function groupOf(
         ),
     );
   });
-  return { priority: group.priority ?? 0, weight: group.loadBalancingWeight ?? 0, hosts };
+  return { priority: group.priority ?? 0, locality, weight: group.loadBalancingWeight ?? 0, hosts };
 }

@@ -1,6 +1,6 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
-import { isUnixAddress, unixAddress } from '../../../shared/match/unix-address.ts';
+import { unixAddress } from '../../../shared/match/unix-address.ts';
 import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
 import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
@@ -43,6 +43,7 @@ import type { Stats } from '../../telemetry/stats.ts';
 import type { ClusterSet, TlsPurpose } from '../../upstream/cluster.ts';
 import { sharedPool } from '../../upstream/upstream-pool.ts';
 import type { Secrets } from '../tls/secrets.ts';
+import { compileInspection, HTTP_INSPECTOR, TLS_INSPECTOR } from './compile-inspection.ts';
 
 /** The compilers of what listeners hold. */
 export interface ListenerDeps {
@@ -70,8 +71,6 @@ export interface ListenerDeps {
   readonly admission: Admission;
 }
 
-const TLS_INSPECTOR = 'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector';
-const HTTP_INSPECTOR = 'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector';
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
 const CONNECTION_LIMIT = 'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit';
 const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig';
@@ -79,7 +78,6 @@ const RBAC = 'envoy.extensions.filters.network.rbac.v3.RBAC';
 const EXT_AUTHZ = 'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz';
 const NETWORK_WASM = 'envoy.extensions.filters.network.wasm.v3.Wasm';
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
-const DEFAULT_SNIFF_MS = 15_000;
 /** Istio asks for it, and a limit is due where Envoy's default has none. */
 const HANDSHAKE_MS = 15_000;
 
@@ -112,8 +110,6 @@ export function compileListener(
     chain: chainOf(chain, `filterChains[${i}]`),
   }));
   const fallback = listener.defaultFilterChain && chainOf(listener.defaultFilterChain, 'defaultFilterChain');
-  if (isUnixAddress(at.address) && [...chains.values()].some((chain) => chain.secure))
-    throw new Error('address.pipe: TLS on a Unix domain socket is not supported');
   if (chains.size === 0) throw new Error('filterChains: a listener needs at least one');
   const find = errorAt('filterChains', () => compileChains(matched, fallback));
   const compiled: CompiledListener = {
@@ -125,7 +121,10 @@ export function compileListener(
     find,
     chains: [...chains.values()],
     ignoresTotalLimit: listener.ignoreGlobalConnLimit ?? false,
-    sniff: sniffPlan(listener, [...chains.values()]),
+    sniff: compileInspection(
+      listener,
+      [...chains.values()].some((chain) => chain.secure !== undefined),
+    ),
     log: errorAt('accessLog', () => parts.connectionLog(listener)),
   };
   return { compiled, chains };
@@ -139,23 +138,6 @@ export function listenerAddress({
   if (!pipe) throw new ConfigError('address', 'must be socketAddress or pipe');
   if (!/^[/@]/.test(pipe.path)) throw new ConfigError('address.pipe.path', 'must be absolute, or begin with "@"');
   return { address: unixAddress(pipe.path), port: 0, ...(pipe.mode ? { mode: pipe.mode } : {}) };
-}
-
-/** As Envoy, the TLS inspector is added where chains need what it finds. */
-function sniffPlan(listener: Listener, chains: readonly Chain[]): CompiledListener['sniff'] {
-  const inspectors = new Set((listener.listenerFilters ?? []).map((filter) => typeOf(filter.typedConfig)));
-  const criteria = (listener.filterChains ?? []).some(
-    ({ filterChainMatch: match }) =>
-      match && (match.serverNames?.length || match.applicationProtocols?.length || match.transportProtocol === 'tls'),
-  );
-  const tls = inspectors.has(TLS_INSPECTOR) || criteria || chains.some((chain) => chain.secure);
-  if (!tls && !inspectors.has(HTTP_INSPECTOR)) return undefined;
-  return {
-    http: inspectors.has(HTTP_INSPECTOR),
-    timeoutMs:
-      listener.listenerFiltersTimeout === undefined ? DEFAULT_SNIFF_MS : durationMs(listener.listenerFiltersTimeout),
-    continueOnTimeout: listener.continueOnListenerFiltersTimeout ?? false,
-  };
 }
 
 function refuseUnsupported(listener: Listener): void {

@@ -1,6 +1,7 @@
 /** What the fields of MeshConfig's ProxyConfig do: under `defaultConfig`, and in annotation `proxy.istio.io/config`. */
 import type { MeshProxyConfig } from '../mesh-config/mesh-config-proxy.ts';
 import { type Effects, type EffectsOf, IN_FORCE } from './effects.ts';
+import { hostWithoutEffect, NO_COMMANDS, schemeWithoutEffect } from './probe.ts';
 
 const YET = 'has no effect yet';
 const ENVOY = 'has no effect: it configures the Envoy process';
@@ -16,7 +17,14 @@ export const HTTP10_METADATA = 'ISTIO_META_HTTP10';
  */
 export const IGNORED_UPGRADES_METADATA = 'TULLE_IGNORED_UPGRADES';
 export const DENIAL_HEADER_METADATA = 'TULLE_DENIAL_HEADER';
-const IN_USE: ReadonlySet<string> = new Set([HTTP10_METADATA, IGNORED_UPGRADES_METADATA, DENIAL_HEADER_METADATA]);
+/** The proxy is given the endpoints of its own service, which zone-aware routing needs. */
+export const SELF_DISCOVERY_METADATA = 'ISTIO_META_ENABLE_SELF_DISCOVERY';
+const IN_USE: ReadonlySet<string> = new Set([
+  HTTP10_METADATA,
+  IGNORED_UPGRADES_METADATA,
+  DENIAL_HEADER_METADATA,
+  SELF_DISCOVERY_METADATA,
+]);
 
 /** Of the environment of a proxy, names to values: why it has no effect, or a part of it; undefined: all of it is in force. */
 export function proxyMetadataWithoutEffect(metadata: object): string | undefined {
@@ -67,7 +75,23 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
   gatewayTopology: { numTrustedProxies: IN_FORCE, forwardClientCertDetails: IN_FORCE, proxyProtocol: YET },
   terminationDrainDuration: IN_FORCE,
   meshId: 'has no effect yet: telemetry does not name the mesh',
-  readinessProbe: 'has no effect yet: proxies do not look at the health of their workload',
+  readinessProbe: {
+    exec: NO_COMMANDS,
+    failureThreshold: IN_FORCE,
+    grpc: { port: IN_FORCE, service: IN_FORCE },
+    httpGet: {
+      host: hostWithoutEffect,
+      httpHeaders: { name: IN_FORCE, value: IN_FORCE },
+      path: IN_FORCE,
+      port: IN_FORCE,
+      scheme: schemeWithoutEffect,
+    },
+    initialDelaySeconds: IN_FORCE,
+    periodSeconds: IN_FORCE,
+    successThreshold: IN_FORCE,
+    tcpSocket: { host: hostWithoutEffect, port: IN_FORCE },
+    timeoutSeconds: IN_FORCE,
+  },
   proxyStatsMatcher: 'has no effect: a proxy makes all of its metrics, so that none has to be included',
   holdApplicationUntilProxyStarts: DEPLOYED,
   caCertificatesPem: 'has no effect yet: only the roots of the mesh are trusted',

@@ -1,6 +1,6 @@
 /** Which filter chain of a listener a connection takes: Envoy's order (envoy.config.listener.v3.FilterChainMatch). */
 import { type Cidr, cidrContainsIp, cidrOf, parseIp } from '../../../../shared/match/cidr.ts';
-import type { FilterChain, FilterChainMatch, Listener } from '../../../../shared/xds/listener.ts';
+import type { FilterChain, FilterChainMatch, Listener, ListenerPredicate } from '../../../../shared/xds/listener.ts';
 import type { Connection } from './call.ts';
 
 /** How well a match fits a connection: undefined not at all, 0 it does not ask, more is more specific. */
@@ -24,7 +24,10 @@ function best(chains: readonly FilterChain[], fit: Fit): FilterChain[] {
 }
 
 function criteria(listener: Listener, call: Connection): Fit[] {
-  const inspects = (name: string) => (listener.listenerFilters ?? []).some((filter) => filter.name.endsWith(name));
+  const inspects = (name: string) =>
+    (listener.listenerFilters ?? []).some(
+      (filter) => filter.name.endsWith(name) && !(filter.filterDisabled && holds(filter.filterDisabled, call.port)),
+    );
   const readsTls = inspects('tls_inspector');
   const transport = readsTls && call.tls !== 'plaintext' ? 'tls' : 'raw_buffer';
   const alpn = alpnSeen(call, readsTls, inspects('http_inspector'));
@@ -36,6 +39,13 @@ function criteria(listener: Listener, call: Connection): Fit[] {
     ({ applicationProtocols = [] }) =>
       applicationProtocols.length === 0 ? 0 : applicationProtocols.includes(alpn) ? 1 : undefined,
   ];
+}
+
+function holds({ anyMatch, notMatch, orMatch, destinationPortRange }: ListenerPredicate, port: number): boolean {
+  if (notMatch) return !holds(notMatch, port);
+  if (orMatch) return (orMatch.rules ?? []).some((rule) => holds(rule, port));
+  if (!destinationPortRange) return anyMatch === true;
+  return port >= (destinationPortRange.start ?? 0) && port < (destinationPortRange.end ?? 0);
 }
 
 /** What the listener knows of the application protocol when it chooses. */

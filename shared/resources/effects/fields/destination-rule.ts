@@ -38,7 +38,11 @@ export const DESTINATION_RULE_FIELDS: FieldTable = {
   ),
   'spec.trafficPolicy.loadBalancer.warmup.**': inForce(FIELDS, 'golden:dr-lb-simple'),
   'spec.trafficPolicy.loadBalancer.warmupDurationSecs': inForce(FIELDS),
-  'spec.trafficPolicy.loadBalancer.zoneAwareLbSetting.**': reported('has no effect yet: write a localityLbSetting'),
+  'spec.trafficPolicy.loadBalancer.zoneAwareLbSetting.**': inForce(
+    FIELDS,
+    'control/compile/cluster/zone-aware.test.ts',
+    'tests/interop/zone-aware.test.ts',
+  ),
   'spec.trafficPolicy.outlierDetection.**': inForce(FIELDS, 'golden:dr-outlier'),
   'spec.trafficPolicy.proxyProtocol.**': inForce(FIELDS, TRANSPORTS, EGRESS),
   'spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes[]': inForce(FIELDS, TRANSPORTS),

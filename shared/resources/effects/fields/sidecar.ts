@@ -3,6 +3,7 @@ import { differs, type FieldTable, inForce, refused, reported } from '../field-t
 import { STATUS } from './status.ts';
 
 const LISTENERS = 'control/compile/sidecar/egress-listeners.test.ts';
+const RUNNING = 'tests/interop/sidecar-listeners.test.ts';
 const OUTBOUND_ONLY = 'has no effect, as in Istio: what the application speaks is the protocol of its port';
 const INGRESS = 'control/compile/sidecar/ingress-listeners.test.ts';
 
@@ -10,9 +11,9 @@ export const SIDECAR_FIELDS: FieldTable = {
   ...STATUS,
   'spec.workloadSelector.**': inForce('golden:authz-scopes', 'control/compile/scope/scope.test.ts'),
   'spec.egress[].hosts[]': inForce('golden:sidecar-registry-only', 'control/compile/scope/scope.test.ts'),
-  'spec.egress[].port.**': inForce('golden:sidecar-egress-port', LISTENERS),
+  'spec.egress[].port.**': inForce('golden:sidecar-egress-port', LISTENERS, RUNNING),
   'spec.egress[].port.targetPort': reported('has no effect, as in Istio: it is not used any more'),
-  'spec.egress[].bind': inForce('golden:sidecar-egress-port', LISTENERS),
+  'spec.egress[].bind': inForce('golden:sidecar-egress-port', LISTENERS, RUNNING),
   'spec.egress[].captureMode': inForce('golden:sidecar-egress-port', LISTENERS),
   'spec.ingress[].**': inForce('golden:sidecar-ingress', INGRESS),
   'spec.ingress[].port.targetPort': reported('has no effect, as in Istio: it is not used any more'),
@@ -20,7 +21,7 @@ export const SIDECAR_FIELDS: FieldTable = {
   'spec.ingress[].connectionPool.**': inForce(INGRESS),
   'spec.ingress[].connectionPool.http.h2UpgradePolicy': reported(OUTBOUND_ONLY),
   'spec.ingress[].connectionPool.http.useClientProtocol': reported(OUTBOUND_ONLY),
-  'spec.ingress[].tls.**': inForce(INGRESS),
+  'spec.ingress[].tls.**': inForce(INGRESS, RUNNING),
   ...Object.fromEntries(
     ['httpsRedirect', 'subjectAltNames[]', 'credentialName', 'credentialNames[]', 'tlsCertificates.**'].map((field) => [
       `spec.ingress[].tls.${field}`,
@@ -35,5 +36,6 @@ export const SIDECAR_FIELDS: FieldTable = {
   'spec.outboundTrafficPolicy.egressProxy.**': differs(
     'Its service need not be among the hosts of `egress`.',
     'control/compile/scope/scope.test.ts',
+    RUNNING,
   ),
 };

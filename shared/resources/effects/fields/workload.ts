@@ -1,5 +1,6 @@
 /** What the fields of WorkloadEntry and WorkloadGroup do. */
-import { type FieldTable, inForce, reported } from '../field-table.ts';
+import { type FieldTable, inForce, partly, reported } from '../field-table.ts';
+import { hostWithoutEffect, NO_COMMANDS, schemeWithoutEffect } from '../probe.ts';
 import { STATUS } from './status.ts';
 
 const WORKLOADS = 'control/compile/node/workloads.test.ts';
@@ -10,6 +11,9 @@ export const WORKLOAD_ENTRY_FIELDS: FieldTable = {
   'spec.weight': inForce(),
 };
 
+const PROBE = 'control/compile/node/workload-probe.test.ts';
+const PROBED = 'tests/proxy/workload-probe.test.ts';
+const NAMES = 'host names are not looked up: the probe is not made';
 const UNREGISTERED = reported(
   'has no effect yet: proxies do not register their workload; write it in the WorkloadEntry',
 );
@@ -22,5 +26,9 @@ export const WORKLOAD_GROUP_FIELDS: FieldTable = {
   ...Object.fromEntries(
     ['address', 'ports{}', 'weight', 'network', 'locality'].map((field) => [`spec.template.${field}`, UNREGISTERED]),
   ),
-  'spec.probe.**': reported('has no effect yet: proxies do not look at the health of their workload'),
+  'spec.probe.**': inForce(PROBE, PROBED),
+  'spec.probe.exec.**': reported(NO_COMMANDS),
+  'spec.probe.httpGet.scheme': partly('a probe with HTTPS is not made', schemeWithoutEffect, PROBE),
+  'spec.probe.httpGet.host': partly(NAMES, hostWithoutEffect, PROBE),
+  'spec.probe.tcpSocket.host': partly(NAMES, hostWithoutEffect, PROBE),
 };

@@ -1,0 +1,133 @@
+/** Asks the proxy's own workload whether it is healthy, and has the control plane know (WorkloadGroup `probe`). */
+import type { WorkloadProbe } from '../shared/xds/proxy-config.ts';
+import type { ControlResponse } from './control-client/control-client.ts';
+import type { Runtime } from './runtime/runtime.ts';
+import { HealthChecker } from './upstream/health/health-checker.ts';
+import { Host } from './upstream/host.ts';
+import { compileHealthCheck } from './xds/cluster/compile-health-check.ts';
+
+/** Until a report that failed is sent again. */
+const AGAIN_MS = 2000;
+
+export interface WorkloadProberOptions {
+  readonly runtime: Pick<Runtime, 'connect' | 'monotonicMs' | 'random'>;
+  readonly report: (healthy: boolean) => Promise<ControlResponse>;
+  readonly log: (line: string, level?: 'info') => void;
+}
+
+export class WorkloadProber {
+  private readonly options: WorkloadProberOptions;
+  private probe = '';
+  private checker: HealthChecker | undefined;
+  private delay: ReturnType<typeof setTimeout> | undefined;
+  private again: ReturnType<typeof setTimeout> | undefined;
+  private wanted: boolean | undefined;
+  private reported: boolean | undefined;
+  private sending = false;
+  private failed = false;
+  private stopped = false;
+
+  constructor(options: WorkloadProberOptions) {
+    this.options = options;
+  }
+
+  /** The question from now on; undefined: none, and a workload that was reported unhealthy is reported healthy. */
+  follow(probe: WorkloadProbe | undefined): void {
+    const text = JSON.stringify(probe ?? null);
+    if (this.stopped || text === this.probe) return;
+    this.probe = text;
+    this.checker?.close();
+    clearTimeout(this.delay);
+    this.checker = undefined;
+    if (probe) this.delay = setTimeout(() => this.begin(probe), probe.initialDelaySeconds * 1000);
+    else if (this.reported === false) this.want(true);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.checker?.close();
+    clearTimeout(this.delay);
+    clearTimeout(this.again);
+  }
+
+  private begin(probe: WorkloadProbe): void {
+    const { runtime } = this.options;
+    const { rules, makeProbe } = compileHealthCheck(
+      checkOf(probe),
+      { name: 'workload', http2: true },
+      { connect: runtime.connect.bind(runtime) },
+    );
+    this.checker = new HealthChecker(rules, makeProbe, {
+      counts: { attempt: 0, success: 0, failure: 0, networkFailure: 0 },
+      random: () => runtime.random(),
+      now: () => runtime.monotonicMs(),
+      hadTraffic: () => true,
+      changed: (_, healthy) => this.want(healthy),
+    });
+    this.checker.watch([hostOf(probe, runtime.monotonicMs())]);
+  }
+
+  private want(healthy: boolean): void {
+    if (healthy !== this.wanted) this.options.log(`workload is ${healthy ? 'healthy' : 'unhealthy'}`, 'info');
+    this.wanted = healthy;
+    void this.send();
+  }
+
+  private async send(): Promise<void> {
+    if (this.sending || this.stopped || this.wanted === undefined || this.wanted === this.reported) return;
+    this.sending = true;
+    const healthy = this.wanted;
+    const failure = await this.options.report(healthy).then(
+      ({ status }) => (status === 200 ? undefined : `the control plane answers with ${status}`),
+      (error: Error) => error.message,
+    );
+    this.sending = false;
+    if (failure === undefined) this.reported = healthy;
+    else if (!this.failed) this.options.log(`workload health cannot be reported: ${failure}; it is attempted again`);
+    this.failed = failure !== undefined;
+    if (this.stopped || this.wanted === this.reported) return;
+    this.again = setTimeout(() => void this.send(), failure === undefined ? 0 : AGAIN_MS);
+  }
+}
+
+function hostOf({ http, tcp, grpc }: WorkloadProbe, now: number): Host {
+  const { address, port } = (http ?? tcp ?? grpc)!;
+  const place = {
+    hostname: '',
+    locality: '',
+    metadata: undefined,
+    poolId: '',
+    weight: 1,
+    priority: 0,
+    edsHealth: 'HEALTHY',
+  } as const;
+  return new Host({ ...place, address, port, tls: () => undefined }, new Map(), now);
+}
+
+function checkOf(probe: WorkloadProbe): Parameters<typeof compileHealthCheck>[0] {
+  const { http, grpc } = probe;
+  return {
+    interval: `${probe.periodSeconds}s`,
+    timeout: `${probe.timeoutSeconds}s`,
+    healthyThreshold: probe.successThreshold,
+    unhealthyThreshold: probe.failureThreshold,
+    reuseConnection: false,
+    ...(http
+      ? {
+          httpHealthCheck: {
+            path: http.path,
+            host: http.host,
+            requestHeadersToAdd: http.headers.map(([key, value]) => ({
+              header: { key, value },
+              appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' as const,
+            })),
+            expectedStatuses: [{ start: 200, end: 400 }],
+            // A status counts like no answer: the threshold decides.
+            retriableStatuses: [{ start: 100, end: 600 }],
+          },
+        }
+      : grpc
+        ? { grpcHealthCheck: { serviceName: grpc.service } }
+        : { tcpHealthCheck: {} }),
+  };
+}
