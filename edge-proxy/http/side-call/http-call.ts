@@ -1,4 +1,5 @@
 /** One request of the proxy's own to one cluster, and its response as a whole. */
+import { FRAMING_HEADERS } from '../../../shared/match/framing-headers.ts';
 import type { Cluster } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
 import { joined } from '../codec/bytes.ts';
@@ -13,18 +14,7 @@ import type { CallHead, CallOptions, CallReply } from './http.ts';
 import { placeCall } from './placement.ts';
 
 /** What the proxy says itself, of this message and its connection. */
-const OWN_FIELDS: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
+const OWN_FIELDS: ReadonlySet<string> = new Set([...FRAMING_HEADERS, 'host']);
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 const BODILESS: ReadonlySet<string> = new Set([...SAFE, 'DELETE']);
 

@@ -2,6 +2,7 @@
  * Asks an authorization service over plain HTTP: it is sent a request like the client's, and 200 lets that pass
  * (envoyproxy.io: External Authorization, HttpService).
  */
+import { FRAMING_HEADERS } from '../../../../shared/match/framing-headers.ts';
 import type { HttpService, ListStringMatcher } from '../../../../shared/xds/filters/ext-authz.ts';
 import { durationMs } from '../../../../shared/xds/message.ts';
 import { ConfigError } from '../../../config-error.ts';
@@ -10,7 +11,6 @@ import { compileFormat, type Format } from '../../headers/compile-format.ts';
 import { HeaderMap } from '../../message/header-map.ts';
 import type { FilterEnv } from '../definition.ts';
 import { compileChoice, type HeaderChoice, shownHeaders } from './headers.ts';
-import { FRAMING } from './mutations.ts';
 import type { AuthorizationService, Question } from './service.ts';
 import { type DynamicMetadata, type HeaderMutation, NO_ANSWER, type Verdict } from './verdict.ts';
 
@@ -87,7 +87,7 @@ function compileAddition(
 ): { key: string; format: Format } {
   const key = name.toLowerCase();
   if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(key)) throw new ConfigError(path, `"${name}" is no header name`);
-  if (FRAMING.has(key) || key === 'host') throw new ConfigError(path, `"${name}" is decided by the proxy`);
+  if (FRAMING_HEADERS.has(key) || key === 'host') throw new ConfigError(path, `"${name}" is decided by the proxy`);
   // The head of a request has no times that last: the wall clock does for both.
   return { key, format: compileFormat(value, `${path}.value`, { now, monotonicMs: now }) };
 }
@@ -159,5 +159,5 @@ function metadataOf(headers: HeaderMap, chosen: HeaderChoice): DynamicMetadata |
 
 /** Fields of the connection of the answer are left out. */
 function each({ keys, values }: HeaderMap, take: (key: string, value: string) => void): void {
-  for (let i = 0; i < keys.length; i++) if (!FRAMING.has(keys[i]!)) take(keys[i]!, values[i]!);
+  for (let i = 0; i < keys.length; i++) if (!FRAMING_HEADERS.has(keys[i]!)) take(keys[i]!, values[i]!);
 }
