@@ -11,9 +11,6 @@ import { walk } from './testing/walk/walk.ts';
 const EXCUSED: Readonly<Record<string, string>> = {
   TestExternalNameServices: 'Services of type ExternalName',
   'TestExternalNameServices#2': 'Services of type ExternalName',
-  'TestTargetPort/multiple target port': 'the ports of several Services of a gateway',
-  'TestGatewayServices/single service': 'ports that no Service of a gateway has',
-  'TestGatewayServices/wrong namespace': 'ports that no Service of a gateway has',
 };
 
 /** What is compiled is valid xDS. */
