@@ -227,4 +227,22 @@ describe('a proxy with CUSTOM policies', () => {
       }),
     ]);
   });
+  it('says in its findings that a provider which speaks HTTP is not asked about ports that do not', () => {
+    const both = entry('web', 'default', '10.0.0.2', [
+      { number: 9080, name: 'http', protocol: 'HTTP' },
+      { number: 9090, name: 'tcp', protocol: 'TCP' },
+      { number: 9091, name: 'other' },
+    ]);
+    const view = buildView([both, authz, policy('p', 'http'), policy('q', 'grpc')], 1, {
+      ...settings,
+      multipleAuthorizers: true,
+    });
+    const { errors } = inOneGo(nodeCompiler()(view, node));
+    const what = (ports: string) =>
+      `spec.provider: speaks HTTP and is not asked about ${ports}: the policy does not restrict them`;
+    expect(errors.map(({ about, message }) => [about.metadata.name, message])).toEqual([
+      ['p', what('port 9090')],
+      ['p', what('connections to port 9091 that carry no HTTP')],
+    ]);
+  });
 });

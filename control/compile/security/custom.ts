@@ -30,6 +30,18 @@ const DRY_RUN = 'istio_dry_run_custom_';
 
 type Filters = { readonly http: HttpFilter[]; readonly tcp: NetworkFilter[] };
 
+/** CUSTOM policies whose provider speaks HTTP alone: as in Istio, it is not asked about connections that carry no HTTP. */
+export function notAskedAboutTcp(
+  policies: readonly AuthorizationPolicy[],
+  authorizers: Authorizers,
+): readonly AuthorizationPolicy[] {
+  return policies.filter((policy) => {
+    const authorizer = authorizers.get(providerOf(policy));
+    const isCustom = specOf(policy).action === 'CUSTOM' && !isDryRun(policy);
+    return isCustom && authorizer !== undefined && !('reason' in authorizer) && authorizer.tcp === undefined;
+  });
+}
+
 /** @param policies those of one workload, of any action */
 export function buildCustomFilters(
   policies: readonly AuthorizationPolicy[],
