@@ -2,8 +2,7 @@
 import type { MeshConfig } from '../../shared/resources/mesh-config/mesh-config.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { namespaceOf } from './fields.ts';
-import type { MeshUpdate } from './mesh-index.ts';
-import type { MeshSettings } from './view.ts';
+import type { MeshSettings, MeshUpdate } from './view.ts';
 
 type Selectors = NonNullable<MeshConfig['discoverySelectors']>;
 type Labels = Readonly<Record<string, string>>;

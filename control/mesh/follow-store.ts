@@ -2,9 +2,9 @@
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError, type WatchEvent } from '../store/store.ts';
 import type { KeySets } from './key-sets.ts';
-import { MeshIndex, type MeshUpdate } from './mesh-index.ts';
+import { MeshIndex } from './mesh-index.ts';
 import { isSameInMesh, meshForm, resourceId } from './mesh-resource.ts';
-import type { JwtSvidSettings, MeshChange, MeshView } from './view.ts';
+import type { JwtSvidSettings, MeshChange, MeshUpdate, MeshView } from './view.ts';
 
 export interface MeshFollowerOptions {
   /** A burst of writes ends after this long without one; milliseconds. Default 10. */

@@ -13,7 +13,7 @@ import { RouteIndex } from './routes/route-index.ts';
 import type { RouteReader } from './routes/route-reader.ts';
 import { ServiceIndex } from './service-index.ts';
 import { replaced } from './sorted-list.ts';
-import type { JwtSvidSettings, MeshChange, MeshService, MeshSettings, MeshView } from './view.ts';
+import type { JwtSvidSettings, MeshChange, MeshService, MeshSettings, MeshUpdate, MeshView } from './view.ts';
 
 export interface MeshIndexOptions {
   /** In force instead of what ConfigMap istio-system/istio says. */
@@ -24,13 +24,6 @@ export interface MeshIndexOptions {
   multipleAuthorizers?: boolean;
   /** Default: `ROUTE_READERS`. */
   routeReaders?: readonly RouteReader[];
-}
-
-/** One step: a resource that was replaced is in both lists. */
-export interface MeshUpdate {
-  /** The very objects that were added before. */
-  removed: readonly Resource[];
-  added: readonly Resource[];
 }
 
 /** How many steps back `endpointsChangedSince` can look. */

@@ -103,6 +103,13 @@ export interface JwtSvidSettings {
   jwks: string;
 }
 
+/** One step: a resource that was replaced is in both lists. */
+export interface MeshUpdate {
+  /** The very objects that were added before. */
+  removed: readonly Resource[];
+  added: readonly Resource[];
+}
+
 /** Which objects of the mesh one step changed. */
 export interface MeshChange {
   /** Kind -> `namespace/name` of the resources written or deleted. */

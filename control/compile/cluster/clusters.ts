@@ -9,6 +9,7 @@ import { type Produced, produced } from '../output/produced.ts';
 import type { CredentialAccess } from '../scope/proxy.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { ADS, meshClientSocket, upstreamSocket } from '../security/tls-context.ts';
+import { connectTimeout } from './connect-timeout.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
@@ -20,10 +21,6 @@ import { zoneConfig, zoneLocality, zoneSetting } from './zone-aware.ts';
 
 const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
-
-export function connectTimeout(settings: Pick<MeshSettings, 'connectTimeout'>): string {
-  return settings.connectTimeout ?? '10s';
-}
 
 /** What a caller's place in the mesh means for the endpoints it gets. */
 export interface Caller {

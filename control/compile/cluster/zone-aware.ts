@@ -9,7 +9,7 @@ import type { MeshEndpoint, MeshService, MeshSettings } from '../../mesh/view.ts
 import { generator, sharedList } from '../memo.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import { ADS } from '../security/tls-context.ts';
-import { connectTimeout } from './clusters.ts';
+import { connectTimeout } from './connect-timeout.ts';
 import type { LocalityLb } from './locality-lb.ts';
 
 /** As istiod names it. */

@@ -5,7 +5,8 @@ import type { FilterChain, NetworkFilter } from '../../../shared/xds/listener.ts
 import { specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
-import { type Caller, connectTimeout, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
+import { type Caller, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
+import { connectTimeout } from '../cluster/connect-timeout.ts';
 import {
   type DestinationRule,
   type DestinationRules,

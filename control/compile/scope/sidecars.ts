@@ -5,8 +5,11 @@ import { namespaceOf, selects, specOf } from '../../mesh/fields.ts';
 import type { MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
 import type { Finding } from '../output/finding.ts';
-import type { ScopeCaller } from './scope.ts';
+import type { ProxyView } from './proxy.ts';
 import type { LocalWorkload } from './workloads.ts';
+
+/** What decides which Sidecars a proxy follows. */
+export type SidecarCaller = Pick<ProxyView, 'traits' | 'workloads'>;
 
 export type Sidecar = ResourceOfKind<'Sidecar'>;
 /** One for each workload of a proxy, without repetition; undefined: none applies. */
@@ -18,7 +21,7 @@ export function ingressOf(sidecar: Sidecar | undefined): readonly Ingress[] {
 }
 
 /** The Sidecar of each workload, undefined where none applies. */
-export function sidecarsOf(view: MeshView, { traits, workloads }: ScopeCaller): (Sidecar | undefined)[] {
+export function sidecarsOf(view: MeshView, { traits, workloads }: SidecarCaller): (Sidecar | undefined)[] {
   return workloads.map((workload) => (traits.followsSidecars ? candidatesOf(view, workload)[0] : undefined));
 }
 
@@ -40,7 +43,7 @@ function candidatesOf(view: MeshView, { namespace, labels }: LocalWorkload): Sid
 }
 
 /** Sidecars that would apply to a workload if an older one of the same rank did not. */
-export function sidecarFindings(view: MeshView, { traits, workloads }: ScopeCaller): readonly Finding[] {
+export function sidecarFindings(view: MeshView, { traits, workloads }: SidecarCaller): readonly Finding[] {
   if (!traits.followsSidecars) return [];
   return workloads.flatMap((workload) => {
     const [first, ...others] = candidatesOf(view, workload);

@@ -6,7 +6,8 @@ import type { ConnectionPool, ServerTls } from '../../../shared/resources/schema
 import type { Ingress } from '../../../shared/resources/schema/sidecar.ts';
 import type { Cluster } from '../../../shared/xds/cluster.ts';
 import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../../shared/xds/listener.ts';
-import { connectTimeout, withMeshKeepalive } from '../cluster/clusters.ts';
+import { withMeshKeepalive } from '../cluster/clusters.ts';
+import { connectTimeout } from '../cluster/connect-timeout.ts';
 import type { DestinationRule } from '../cluster/destination-rule.ts';
 import { statNameOf } from '../cluster/stat-name.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';

@@ -1,7 +1,7 @@
 /** Random sequences of writes over a small universe of names, so that writes meet: same hosts, same workloads, same rules. */
 import fc from 'fast-check';
 import type { Resource } from '../../../shared/resources/resource.ts';
-import type { MeshUpdate } from '../mesh-index.ts';
+import type { MeshUpdate } from '../view.ts';
 
 /** `resource` undefined: a deletion; of a Namespace, of everything in it, too. */
 export interface Write {

@@ -1,4 +1,5 @@
 /** One request of the proxy's own to one cluster, and its response as a whole. */
+import { FRAMING_HEADERS } from '../../../shared/match/framing-headers.ts';
 import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
 import { joined } from '../codec/bytes.ts';
@@ -14,18 +15,7 @@ import type { CallHead, CallOptions, CallReply } from './http.ts';
 import { type PlacedCall, placeCall } from './placement.ts';
 
 /** What the proxy says itself, of this message and its connection. */
-const OWN_FIELDS: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
+const OWN_FIELDS: ReadonlySet<string> = new Set([...FRAMING_HEADERS, 'host']);
 const NOTHING = new Uint8Array(0);
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 const BODILESS: ReadonlySet<string> = new Set([...SAFE, 'DELETE']);

@@ -6,11 +6,12 @@
  *
  * Unlike Envoy, a request that matches no route is asked about, too: a filter behind may choose one (claims of a token).
  */
+import { FRAMING_HEADERS } from '../../../../shared/match/framing-headers.ts';
 import type { LocalReply, RequestContext } from '../../request/request-context.ts';
 import type { FilterUse } from '../definition.ts';
 import { type BufferBody, type FilterContext, type FilterHooks, type HeadAnswer, StateSlot } from '../hooks.ts';
 import type { AuthzRules, RouteAuthz } from './compile.ts';
-import { applyToRequest, areValid, FRAMING, isApplicable, mutate } from './mutations.ts';
+import { applyToRequest, areValid, isApplicable, mutate } from './mutations.ts';
 import type { AuthorizationService } from './service.ts';
 import type { CountVerdict } from './stats.ts';
 import type { Allowed, Denied, DynamicMetadata, Failed, HeaderMutation, Verdict } from './verdict.ts';
@@ -150,7 +151,7 @@ function changesRequest({ headers, headersToRemove, queryToSet, queryToRemove }:
 function fieldsOf(mutations: readonly HeaderMutation[]): Record<string, string[]> {
   const fields = Object.create(null) as Record<string, string[]>;
   for (const { key, value } of mutations) {
-    if (FRAMING.has(key)) continue;
+    if (FRAMING_HEADERS.has(key)) continue;
     const known = fields[key];
     if (known) known.push(value);
     else fields[key] = [value];

@@ -2,6 +2,7 @@
  * Asks an authorization service over plain HTTP: it is sent a request like the client's, and 200 lets that pass
  * (envoyproxy.io: External Authorization, HttpService).
  */
+import { FRAMING_HEADERS } from '../../../../shared/match/framing-headers.ts';
 import type { HttpService, ListStringMatcher } from '../../../../shared/xds/filters/ext-authz.ts';
 import { durationMs } from '../../../../shared/xds/message.ts';
 import { ConfigError } from '../../../config-error.ts';
@@ -11,7 +12,6 @@ import type { HeaderMap } from '../../message/header-map.ts';
 import type { CallReply } from '../../side-call/side-call.ts';
 import type { FilterEnv } from '../definition.ts';
 import { compileChoice, type HeaderChoice, shownHeaders } from './headers.ts';
-import { FRAMING } from './mutations.ts';
 import type { AuthorizationService, Question } from './service.ts';
 import {
   type Allowed,
@@ -96,7 +96,7 @@ function compileAddition(
 ): { key: string; format: Format } {
   const key = name.toLowerCase();
   if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(key)) throw new ConfigError(path, `"${name}" is no header name`);
-  if (FRAMING.has(key) || key === 'host') throw new ConfigError(path, `"${name}" is decided by the proxy`);
+  if (FRAMING_HEADERS.has(key) || key === 'host') throw new ConfigError(path, `"${name}" is decided by the proxy`);
   // The head of a request has no times that last: the wall clock does for both.
   return { key, format: compileFormat(value, `${path}.value`, { now, monotonicMs: now }) };
 }
@@ -150,7 +150,7 @@ function mutationsOf(
   let out: HeaderMutation[] | undefined;
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i]!;
-    if (chosen(key) && !FRAMING.has(key)) (out ??= []).push({ key, value: values[i]!, action });
+    if (chosen(key) && !FRAMING_HEADERS.has(key)) (out ??= []).push({ key, value: values[i]!, action });
   }
   return out ?? NO_MUTATIONS;
 }
@@ -177,5 +177,5 @@ function metadataOf(headers: HeaderMap, chosen: HeaderChoice): DynamicMetadata |
 
 /** Fields of the connection of the answer are left out. */
 function each({ keys, values }: HeaderMap, take: (key: string, value: string) => void): void {
-  for (let i = 0; i < keys.length; i++) if (!FRAMING.has(keys[i]!)) take(keys[i]!, values[i]!);
+  for (let i = 0; i < keys.length; i++) if (!FRAMING_HEADERS.has(keys[i]!)) take(keys[i]!, values[i]!);
 }

@@ -1,21 +1,10 @@
 /** Puts what an authorization service wants changed of a message into effect. */
+import { FRAMING_HEADERS } from '../../../../shared/match/framing-headers.ts';
 import { isToken } from '../../codec/h1/fields.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
 import type { RequestContext } from '../../request/request-context.ts';
 import type { Allowed, HeaderMutation } from './verdict.ts';
 
-/** Fields that say how a message is framed, or that belong to one connection: no service decides them. */
-export const FRAMING: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** What a request line can hold. */
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
@@ -66,7 +55,7 @@ export function applyToRequest(
 ): void {
   for (const mutation of headers) mutateRequest(request, mutation);
   for (const key of headersToRemove)
-    if (!key.startsWith(':') && key !== 'host' && !FRAMING.has(key)) request.headers.remove(key);
+    if (!key.startsWith(':') && key !== 'host' && !FRAMING_HEADERS.has(key)) request.headers.remove(key);
   if (request.path !== '' && queryToSet.length + queryToRemove.length > 0)
     request.path = withQuery(request.path, queryToSet, queryToRemove);
 }
@@ -94,7 +83,7 @@ function mutateRequest(request: RequestContext, mutation: HeaderMutation): void 
 
 /** Framing fields stay as they are. */
 export function mutate(headers: HeaderMap, { key, value, action }: HeaderMutation): void {
-  if (FRAMING.has(key)) return;
+  if (FRAMING_HEADERS.has(key)) return;
   const at = headers.indexOf(key);
   switch (action) {
     case 'append':
