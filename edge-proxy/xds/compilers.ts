@@ -7,6 +7,7 @@ import { compileNetworkExtAuthz } from '../http/filters/ext-authz/network.ts';
 import type { ClusterCounters } from '../http/filters/grpc-method-stats.ts';
 import { HTTP_FILTERS } from '../http/filters/index.ts';
 import { compileNetworkRbac } from '../http/filters/rbac/network.ts';
+import type { CancelSignal } from '../http/request/cancellation.ts';
 import type { ConnectionFilter } from '../listener/connection-filter.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
@@ -115,7 +116,7 @@ function isHttpProxy({ address, trafficDirection }: Listener, port: number): boo
 }
 
 /** Ends early, without an error, on abort. */
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
+function sleep(ms: number, signal: CancelSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);

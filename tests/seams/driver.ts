@@ -31,7 +31,7 @@ const clusters = new Map<string, Cluster>(
     ] as const
   ).map(([name, port]) => [name, compile(name, port)]),
 );
-const call = sideCalls({ get: (name) => clusters.get(name) }, sharedPool(runtime));
+const call = sideCalls({ get: (name) => clusters.get(name) }, sharedPool(runtime), runtime);
 const finished: object[] = [];
 let connections = 0;
 

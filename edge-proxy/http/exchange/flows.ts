@@ -1,7 +1,8 @@
 /** The two directions of an exchange as flows through its filters: which hooks are asked, and what becomes of answers. */
 import type { FilterRun } from '../filters/filter-run.ts';
-import { type FlowOwner, MessageFlow } from '../filters/message-flow.ts';
-import { type Permit, runRequestHeads, runResponseHeads } from '../filters/permit.ts';
+import type { BufferedBody, HeadAnswer, HttpFilter, Now } from '../filters/hooks.ts';
+import { type FlowItem, type FlowOwner, MessageFlow } from '../filters/message-flow.ts';
+import { type Permit, runRequestHeads, runResponseHeads, type Stopped } from '../filters/permit.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
 import type { DownstreamStream } from '../message/stream.ts';
@@ -50,41 +51,78 @@ export interface RequestFlowClient {
 export function requestFlow(
   client: RequestFlowClient,
   run: FilterRun<ProxyRequest>,
-  { end, tunnel, seesBody }: Filtered,
+  filtered: Filtered,
   limit: number,
 ): MessageFlow<Permit<ProxyRequest>> {
-  const { stream } = client;
-  const owner: FlowOwner<Permit<ProxyRequest>> = {
-    heads: (from) => {
-      run.requestBody = undefined;
-      return runRequestHeads(run, from, end);
-    },
-    again: (filter, body) => {
-      run.requestBody = body;
-      return filter.onRequestHead!(run, end);
-    },
-    hook: (filter, { bytes, end: last, trailers }) => {
-      if (tunnel && !filter.seesTunnels) return undefined;
-      return trailers ? filter.onRequestTrailers?.(run, trailers) : filter.onRequestData?.(run, bytes, last);
-    },
-    passed: (permit) => client.requestPassed(permit, seesBody),
-    data: (bytes, last) => {
-      client.deliver(bytes, last, undefined);
-      return true;
-    },
-    trailers: (trailers) => client.deliver(EMPTY, true, trailers),
-    reply: (made) => client.replyOrCut(made),
-    tooLong: () => {
-      // As in Envoy, also where the last bytes are the ones too many.
-      stream.abandonRequest();
-      client.replyOrCut(payloadTooLarge);
-    },
-    failed: (error) => client.failInternally(error),
-    wantsBody: () => client.permitBody(),
-    pause: () => stream.pause(),
-    resume: () => stream.resume(),
-  };
-  return new MessageFlow(run.filters.request.filters, owner, limit, end || tunnel);
+  const owner = new RequestFlowOwner(client, run, filtered);
+  return new MessageFlow(run.filters.request.filters, owner, limit, filtered.end || filtered.tunnel);
+}
+
+/** A class and no object of closures: each request that waits for a service has one. */
+class RequestFlowOwner implements FlowOwner<Permit<ProxyRequest>> {
+  private readonly client: RequestFlowClient;
+  private readonly run: FilterRun<ProxyRequest>;
+  private readonly filtered: Filtered;
+
+  constructor(client: RequestFlowClient, run: FilterRun<ProxyRequest>, filtered: Filtered) {
+    this.client = client;
+    this.run = run;
+    this.filtered = filtered;
+  }
+
+  heads(from: number): Permit<ProxyRequest> | Stopped {
+    this.run.requestBody = undefined;
+    return runRequestHeads(this.run, from, this.filtered.end);
+  }
+
+  again(filter: HttpFilter, body: BufferedBody): Now<HeadAnswer> {
+    this.run.requestBody = body;
+    return filter.onRequestHead!(this.run, this.filtered.end);
+  }
+
+  hook(filter: HttpFilter, { bytes, end, trailers }: FlowItem): Now<undefined | Uint8Array | LocalReply> {
+    if (this.filtered.tunnel && !filter.seesTunnels) return undefined;
+    return trailers ? filter.onRequestTrailers?.(this.run, trailers) : filter.onRequestData?.(this.run, bytes, end);
+  }
+
+  passed(permit: Permit<ProxyRequest>): void {
+    this.client.requestPassed(permit, this.filtered.seesBody);
+  }
+
+  data(bytes: Uint8Array, end: boolean): boolean {
+    this.client.deliver(bytes, end, undefined);
+    return true;
+  }
+
+  trailers(trailers: HeaderMap): void {
+    this.client.deliver(EMPTY, true, trailers);
+  }
+
+  reply(made: LocalReply): void {
+    this.client.replyOrCut(made);
+  }
+
+  tooLong(): void {
+    // As in Envoy, also where the last bytes are the ones too many.
+    this.client.stream.abandonRequest();
+    this.client.replyOrCut(payloadTooLarge);
+  }
+
+  failed(error: unknown): void {
+    this.client.failInternally(error);
+  }
+
+  wantsBody(): void {
+    this.client.permitBody();
+  }
+
+  pause(): void {
+    this.client.stream.pause();
+  }
+
+  resume(): void {
+    this.client.stream.resume();
+  }
 }
 
 /** The exchange, as its response flows through the filters. */

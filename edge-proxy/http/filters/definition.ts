@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import type { ClockAndRandom } from '../../runtime/runtime.ts';
 import type { OwnNode } from '../../telemetry/own-node.ts';
 import type { WorkloadLookup } from '../../upstream/workload-metadata.ts';
+import type { CancelSignal } from '../request/cancellation.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { SideCall } from '../side-call/side-call.ts';
 import type { ClusterCounters } from './grpc-method-stats.ts';
@@ -20,7 +21,7 @@ export interface FilterEnv extends Pick<ClockAndRandom, 'now' | 'random'> {
   /** The workloads behind the endpoints that this proxy knows; undefined where they are not looked up. */
   readonly workloads?: WorkloadLookup | undefined;
   /** @param ms milliseconds. Ends early, without an error, when the signal is aborted. */
-  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  sleep(ms: number, signal: CancelSignal): Promise<void>;
   /** Where counters of clusters are kept; absent: nothing reads them. */
   readonly stats?: ClusterCounters | undefined;
   /** A counter of the connection manager, by its name behind the manager's; absent: nothing reads them. */

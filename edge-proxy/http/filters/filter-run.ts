@@ -1,5 +1,6 @@
 /** The filters of one request at work: what they keep, and how they learn that the exchange is over. */
 
+import { Cancellation, type CancelSignal } from '../request/cancellation.ts';
 import type { RequestContext } from '../request/request-context.ts';
 import type { RouteTable } from '../routing/route-table.ts';
 import type { FilterSet } from './chain.ts';
@@ -12,7 +13,7 @@ export class FilterRun<Request extends RequestContext> implements FilterContext 
   responseBody: BufferedBody | undefined = undefined;
   watch: BodyWatch | undefined = undefined;
   private states: Map<StateSlot<unknown>, unknown> | undefined = undefined;
-  private abortion: AbortController | undefined = undefined;
+  private cancellation: Cancellation | undefined = undefined;
   private over = false;
   private readonly routes: () => RouteTable | undefined;
   /** All filters have let the head of the request pass. */
@@ -26,12 +27,9 @@ export class FilterRun<Request extends RequestContext> implements FilterContext 
   }
 
   /** Made when it is first requested: most requests need none. */
-  get signal(): AbortSignal {
-    if (this.abortion === undefined) {
-      this.abortion = new AbortController();
-      if (this.over) this.abortion.abort();
-    }
-    return this.abortion.signal;
+  get signal(): CancelSignal {
+    this.cancellation ??= new Cancellation(this.over);
+    return this.cancellation;
   }
 
   chooseRoute(): void {
@@ -72,11 +70,11 @@ export class FilterRun<Request extends RequestContext> implements FilterContext 
   /**
    * The exchange is over.
    * @param complete the client was sent a whole response
-   * @param failed is given what an `onEnd` throws
+   * @param failed is given what an `onEnd` or a listener of the signal throws
    */
   end(complete: boolean, failed: (error: unknown) => void): void {
     this.over = true;
-    this.abortion?.abort();
+    this.cancellation?.abort(failed);
     for (const filter of this.filters.ends) {
       try {
         filter.onEnd!(this, complete);

@@ -4,6 +4,7 @@
  */
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ResponseHead } from '../message/message.ts';
+import type { CancelSignal } from '../request/cancellation.ts';
 import type { LocalReply, RequestContext } from '../request/request-context.ts';
 
 /**
@@ -75,7 +76,7 @@ export interface BodyWatch {
 export interface FilterContext {
   readonly request: RequestContext;
   /** Aborted when the exchange is over, whatever the reason: the client left, a timeout, a response from elsewhere. */
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
   /** While `onRequestHead` is asked again. */
   readonly requestBody: BufferedBody | undefined;
   /** While `onResponseHead` is asked again. */

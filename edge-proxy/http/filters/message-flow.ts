@@ -237,6 +237,10 @@ export class MessageFlow<Passed> {
   /** Shows each item to the filters that the head has passed, and passes on what all have seen. */
   pump(): void {
     if (this.pumping) return;
+    if (this.queue.length === 0 && this.buffering === undefined) {
+      this.control();
+      return;
+    }
     this.pumping = true;
     this.guard(() => {
       while (!this.over && !this.busy && this.next < this.queue.length && this.step(this.queue[this.next]!));

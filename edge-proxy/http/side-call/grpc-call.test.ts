@@ -130,7 +130,7 @@ describe("with gRPC's own server", () => {
     });
     cluster = clusterAt([port]);
     pool = new UpstreamPool(currentRuntime());
-    call = sideCalls({ get: (name) => (name === 'c' ? (cluster as Cluster) : undefined) }, pool);
+    call = sideCalls({ get: (name) => (name === 'c' ? (cluster as Cluster) : undefined) }, pool, currentRuntime());
   });
   afterAll(() => {
     pool.close();
@@ -313,7 +313,7 @@ describe('with a server that does not speak gRPC as it should', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     cluster = clusterAt([(server.address() as AddressInfo).port]);
     pool = new UpstreamPool(currentRuntime());
-    call = sideCalls({ get: () => cluster as Cluster }, pool);
+    call = sideCalls({ get: () => cluster as Cluster }, pool, currentRuntime());
   });
   afterAll(() => {
     pool.close();

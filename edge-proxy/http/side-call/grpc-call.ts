@@ -2,7 +2,7 @@
  * One gRPC call of the proxy's own (github.com/grpc/grpc: "gRPC over HTTP2"): messages both ways, and a status at the end. The
  * door of filters and telemetry that speak to a gRPC service; a unary call is one of one message each way (grpc-unary.ts).
  */
-import type { Cluster } from '../../upstream/cluster.ts';
+import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
 import { framedMessage, MessageError, MessageReader } from '../grpc/message-reader.ts';
 import { percentDecoded } from '../grpc/percent.ts';
@@ -11,19 +11,21 @@ import { formatGrpcTimeout } from '../grpc/timeout.ts';
 import { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
+import type { TimerPool } from '../request/timers.ts';
 import { Attempt, type AttemptOwner } from '../router/attempt.ts';
-import { CallLife } from './call-life.ts';
+import { CallLife, type LimitedCall } from './call-life.ts';
 import { type CallFailure, SideCallError } from './failure.ts';
 import type { GrpcEvents, GrpcMethod, GrpcOptions, GrpcStatus, GrpcStream } from './grpc.ts';
-import { placeCall } from './placement.ts';
+import { type PlacedCall, placeCall } from './placement.ts';
 
 const METHOD = /^\/[\x21-\x2e\x30-\x7e]+\/[\x21-\x2e\x30-\x7e]+$/;
 /** Bytes of messages that are kept until there is a connection. */
 const MOST_WAITING = 1024 * 1024;
 
-export class GrpcCall implements AttemptOwner, GrpcStream {
+export class GrpcCall implements AttemptOwner, GrpcStream, LimitedCall, PlacedCall {
   private readonly cluster: Cluster;
   private readonly pool: UpstreamPool;
+  private readonly timers: TimerPool;
   private readonly method: GrpcMethod;
   private readonly options: GrpcOptions;
   private readonly events: GrpcEvents;
@@ -41,9 +43,17 @@ export class GrpcCall implements AttemptOwner, GrpcStream {
   private paused = false;
   over = false;
 
-  constructor(cluster: Cluster, pool: UpstreamPool, method: GrpcMethod, options: GrpcOptions, events: GrpcEvents) {
+  constructor(
+    cluster: Cluster,
+    pool: UpstreamPool,
+    timers: TimerPool,
+    method: GrpcMethod,
+    options: GrpcOptions,
+    events: GrpcEvents,
+  ) {
     this.cluster = cluster;
     this.pool = pool;
+    this.timers = timers;
     this.method = method;
     this.options = options;
     this.events = events;
@@ -66,16 +76,17 @@ export class GrpcCall implements AttemptOwner, GrpcStream {
       return;
     }
     this.head = this.compose(authority);
-    this.life = new CallLife(
-      timeoutMs,
-      signal,
-      () => this.fail('timeout', `no status within ${timeoutMs} ms`),
-      this.onAbort,
-    );
-    this.place();
+    this.life = new CallLife(this, this.timers, timeoutMs, signal);
+    placeCall(this.cluster, this.head, this);
   }
 
-  private readonly onAbort = (): void => this.fail('aborted', 'it is no longer wanted');
+  onTimeout(): void {
+    this.fail('timeout', `no status within ${this.options.timeoutMs} ms`);
+  }
+
+  onAbort(): void {
+    this.fail('aborted', 'it is no longer wanted');
+  }
 
   private compose(authority: string): RequestHead {
     const { timeoutMs, metadata } = this.options;
@@ -98,18 +109,9 @@ export class GrpcCall implements AttemptOwner, GrpcStream {
     };
   }
 
-  private place(): void {
-    const { cluster, head } = this;
-    placeCall(cluster, {
-      authority: head.authority,
-      headers: head.headers,
-      over: () => this.over,
-      begin: (endpoint) => {
-        this.attempt = new Attempt(this, cluster, endpoint, this.repeated ? 2 : 1, 'call');
-        this.attempt.start(this.pool, 'HTTP/2');
-      },
-      fail: (reason, detail) => this.fail(reason, detail),
-    });
+  onPlaced(endpoint: Endpoint): void {
+    this.attempt = new Attempt(this, this.cluster, endpoint, this.repeated ? 2 : 1, 'call');
+    this.attempt.start(this.pool, 'HTTP/2');
   }
 
   send(message: Uint8Array): boolean {
@@ -213,7 +215,7 @@ export class GrpcCall implements AttemptOwner, GrpcStream {
     if (unread && !this.responded && !this.repeated && (sent === 'nothing' || this.keepsRequest)) {
       this.repeated = true;
       attempt.discard();
-      this.place();
+      placeCall(this.cluster, this.head, this);
       return;
     }
     this.fail(reason === 'overflow' ? 'overflow' : 'reset', detail === '' ? reason : `${reason}: ${detail}`);
@@ -239,7 +241,7 @@ export class GrpcCall implements AttemptOwner, GrpcStream {
     this.events.onStatus(status);
   }
 
-  private fail(reason: CallFailure, detail: string): void {
+  fail(reason: CallFailure, detail: string): void {
     if (this.over) return;
     this.finish();
     this.events.onFailure(new SideCallError(reason, this.cluster.name, detail));

@@ -1,5 +1,6 @@
 /** gRPC calls of the proxy's own, as those that make them see them. */
 import type { HeaderMap } from '../message/header-map.ts';
+import type { CancelSignal } from '../request/cancellation.ts';
 import type { SideCallError } from './failure.ts';
 
 /** `/package.Service/Method` */
@@ -9,7 +10,7 @@ export interface GrpcOptions {
   /** Milliseconds, from the call to its status; the server is sent it as grpc-timeout. 0: no limit. */
   readonly timeoutMs: number;
   /** Aborted: the call is no longer wanted. */
-  readonly signal?: AbortSignal;
+  readonly signal?: CancelSignal;
   /** Of one message of the response; a longer one fails the call. */
   readonly maxMessageBytes: number;
   /** Default: the cluster's name. */

@@ -1,20 +1,22 @@
 /** One request of the proxy's own to one cluster, and its response as a whole. */
 import { FRAMING_HEADERS } from '../../../shared/match/framing-headers.ts';
-import type { Cluster } from '../../upstream/cluster.ts';
+import type { Cluster, Endpoint } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
 import { joined } from '../codec/bytes.ts';
 import { isToken } from '../codec/h1/fields.ts';
 import { HeaderMap } from '../message/header-map.ts';
 import type { RequestHead, ResponseHead } from '../message/message.ts';
 import type { StreamReset } from '../message/stream.ts';
+import type { TimerPool } from '../request/timers.ts';
 import { Attempt, type AttemptOwner } from '../router/attempt.ts';
-import { CallLife } from './call-life.ts';
+import { CallLife, type LimitedCall } from './call-life.ts';
 import { type CallFailure, SideCallError } from './failure.ts';
 import type { CallHead, CallOptions, CallReply } from './http.ts';
-import { placeCall } from './placement.ts';
+import { type PlacedCall, placeCall } from './placement.ts';
 
 /** What the proxy says itself, of this message and its connection. */
 const OWN_FIELDS: ReadonlySet<string> = new Set([...FRAMING_HEADERS, 'host']);
+const NOTHING = new Uint8Array(0);
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 const BODILESS: ReadonlySet<string> = new Set([...SAFE, 'DELETE']);
 
@@ -23,9 +25,10 @@ interface Settle {
   reject(error: SideCallError): void;
 }
 
-export class HttpCall implements AttemptOwner {
+export class HttpCall implements AttemptOwner, LimitedCall, PlacedCall {
   private readonly cluster: Cluster;
   private readonly pool: UpstreamPool;
+  private readonly timers: TimerPool;
   private readonly options: CallOptions;
   private readonly settle: Settle;
   private readonly asked: CallHead;
@@ -33,15 +36,16 @@ export class HttpCall implements AttemptOwner {
   private head: RequestHead | undefined;
   private attempt: Attempt | undefined;
   private response: ResponseHead | undefined;
-  private readonly chunks: Uint8Array[] = [];
+  private chunks: Uint8Array[] | undefined;
   private bytes = 0;
   private repeated = false;
   private life: CallLife | undefined;
-  private over = false;
+  over = false;
 
   constructor(
     cluster: Cluster,
     pool: UpstreamPool,
+    timers: TimerPool,
     head: CallHead,
     body: Uint8Array | undefined,
     options: CallOptions,
@@ -49,6 +53,7 @@ export class HttpCall implements AttemptOwner {
   ) {
     this.cluster = cluster;
     this.pool = pool;
+    this.timers = timers;
     this.asked = head;
     this.body = body;
     this.options = options;
@@ -67,24 +72,25 @@ export class HttpCall implements AttemptOwner {
       return;
     }
     this.head = head;
-    this.life = new CallLife(
-      timeoutMs,
-      signal,
-      () => this.fail('timeout', `no whole response within ${timeoutMs} ms`),
-      this.onAbort,
-    );
-    this.place();
+    this.life = new CallLife(this, this.timers, timeoutMs, signal);
+    placeCall(this.cluster, head, this);
   }
 
-  private readonly onAbort = (): void => this.fail('aborted', 'it is no longer wanted');
+  onTimeout(): void {
+    this.fail('timeout', `no whole response within ${this.options.timeoutMs} ms`);
+  }
+
+  onAbort(): void {
+    this.fail('aborted', 'it is no longer wanted');
+  }
 
   /** @returns undefined: it would not be one request */
   private compose(): RequestHead | undefined {
     const { method, path, authority = this.cluster.name, headers: given } = this.asked;
     if (!isToken(method) || method === 'CONNECT' || !/^\/[\x21-\x7e]*$/.test(path) || !/^[\x21-\x7e]+$/.test(authority))
       return undefined;
-    const headers = given?.copy() ?? new HeaderMap();
-    headers.removeAny(OWN_FIELDS);
+    const headers = new HeaderMap();
+    if (given) appendGiven(headers, given);
     const bodySize = this.body?.length ?? 0;
     if (bodySize > 0 || !BODILESS.has(method)) headers.set('content-length', String(bodySize));
     return {
@@ -100,19 +106,9 @@ export class HttpCall implements AttemptOwner {
     };
   }
 
-  private place(): void {
-    const { cluster } = this;
-    const { authority, headers } = this.head!;
-    placeCall(cluster, {
-      authority,
-      headers,
-      over: () => this.over,
-      begin: (endpoint) => {
-        this.attempt = new Attempt(this, cluster, endpoint, this.repeated ? 2 : 1, 'call');
-        this.attempt.start(this.pool, 'HTTP/1.1');
-      },
-      fail: (reason, detail) => this.fail(reason, detail),
-    });
+  onPlaced(endpoint: Endpoint): void {
+    this.attempt = new Attempt(this, this.cluster, endpoint, this.repeated ? 2 : 1, 'call');
+    this.attempt.start(this.pool, 'HTTP/1.1');
   }
 
   onAttemptReady(attempt: Attempt): void {
@@ -145,7 +141,7 @@ export class HttpCall implements AttemptOwner {
       this.tooLarge();
       return;
     }
-    if (bytes.length > 0) this.chunks.push(new Uint8Array(bytes));
+    if (bytes.length > 0 && this.keepsBody) (this.chunks ??= []).push(new Uint8Array(bytes));
     if (end) this.finish(undefined);
   }
 
@@ -161,7 +157,7 @@ export class HttpCall implements AttemptOwner {
     if (!headSeen && this.mayRepeat(reset)) {
       this.repeated = true;
       attempt.discard();
-      this.place();
+      placeCall(this.cluster, this.head!, this);
       return;
     }
     this.fail(reason === 'overflow' ? 'overflow' : 'reset', detail === '' ? reason : `${reason}: ${detail}`);
@@ -179,6 +175,10 @@ export class HttpCall implements AttemptOwner {
 
   onAttemptTimeout(): void {}
 
+  private get keepsBody(): boolean {
+    return this.options.keepsBody?.(this.response!.status) ?? true;
+  }
+
   private tooLarge(): void {
     this.fail('response_too_large', `the response is longer than ${this.options.maxBodyBytes} bytes`);
   }
@@ -187,10 +187,10 @@ export class HttpCall implements AttemptOwner {
     if (this.over) return;
     const { status, headers } = this.response!;
     this.end();
-    this.settle.resolve({ status, headers, body: joined(this.chunks, this.bytes), trailers });
+    this.settle.resolve({ status, headers, body: this.chunks ? joined(this.chunks, this.bytes) : NOTHING, trailers });
   }
 
-  private fail(reason: CallFailure, detail: string): void {
+  fail(reason: CallFailure, detail: string): void {
     if (this.over) return;
     this.end();
     this.settle.reject(new SideCallError(reason, this.cluster.name, detail));
@@ -202,4 +202,13 @@ export class HttpCall implements AttemptOwner {
     this.attempt?.discard();
     this.attempt = undefined;
   }
+}
+
+function appendGiven(headers: HeaderMap, given: HeaderMap): void {
+  const { names, keys, values } = given;
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    if (!OWN_FIELDS.has(key)) headers.append(names[i]!, values[i]!, key);
+  }
+  headers.neverIndexed = given.neverIndexed;
 }

@@ -27,7 +27,11 @@ beforeEach(() => {
     wires.push(wire);
     waiting.shift()?.(wire);
   });
-  call = sideCalls({ get: (name) => (name === 'c' ? (cluster as Cluster) : undefined) }, new UpstreamPool(runtime));
+  call = sideCalls(
+    { get: (name) => (name === 'c' ? (cluster as Cluster) : undefined) },
+    new UpstreamPool(runtime),
+    runtime,
+  );
 });
 afterEach(() => {
   for (const wire of wires) wire.connection.destroy();
@@ -105,6 +109,22 @@ describe('a call over HTTP/1.1', () => {
     const asked = ask();
     (await backend()).send(`HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(1000)}`);
     expect((await asked).body).toHaveLength(1000);
+  });
+
+  it('keeps no body that is not wanted, and still refuses one that is too long', async () => {
+    const keepsBody = (status: number) => status !== 200;
+    const first = ask(get, undefined, { keepsBody });
+    const server = await backend();
+    server.send(ok);
+    expect(await first).toMatchObject({ status: 200, body: new Uint8Array(0) });
+    const second = ask(get, undefined, { keepsBody });
+    await server.until(() => server.text.split('GET').length === 3);
+    server.send('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno');
+    expect(text((await second).body)).toBe('no');
+    const third = failure(ask(get, undefined, { keepsBody }));
+    await server.until(() => server.text.split('GET').length === 4);
+    server.send(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n${'x'.repeat(1001)}\r\n`);
+    expect(await third).toBe('response_too_large');
   });
 
   it('ends at its time, its connection with it', async () => {

@@ -1,6 +1,9 @@
 /** Requests that the proxy makes itself to its clusters: the door for filters that ask another service. */
+
+import type { Clock } from '../../runtime/runtime.ts';
 import type { ClusterSet } from '../../upstream/cluster.ts';
 import type { UpstreamPool } from '../../upstream/upstream-pool.ts';
+import { TimerPool } from '../request/timers.ts';
 import { SideCallError } from './failure.ts';
 import type { GrpcEvents, GrpcMethod, GrpcOptions, GrpcReply, GrpcStream } from './grpc.ts';
 import { GrpcCall } from './grpc-call.ts';
@@ -31,13 +34,14 @@ export interface SideCall {
 }
 
 /** @param pool the one that forwarded requests use, so that connections and limits are shared */
-export function sideCalls(clusters: ClusterSet, pool: UpstreamPool): SideCall {
+export function sideCalls(clusters: ClusterSet, pool: UpstreamPool, clock: Pick<Clock, 'monotonicMs'>): SideCall {
+  const timers = new TimerPool(() => clock.monotonicMs());
   return {
     http(cluster, head, body, options) {
       const found = clusters.get(cluster);
       if (!found) return Promise.reject(new SideCallError('cluster_not_found', cluster, 'there is no such cluster'));
       return new Promise((resolve, reject) => {
-        new HttpCall(found, pool, head, body, options, { resolve, reject }).start();
+        new HttpCall(found, pool, timers, head, body, options, { resolve, reject }).start();
       });
     },
     unary(cluster, method, message, options) {
@@ -49,7 +53,7 @@ export function sideCalls(clusters: ClusterSet, pool: UpstreamPool): SideCall {
     },
     stream(cluster, method, options, events) {
       const found = clusters.get(cluster);
-      const call = found ? new GrpcCall(found, pool, method, options, events) : noCall(cluster, events);
+      const call = found ? new GrpcCall(found, pool, timers, method, options, events) : noCall(cluster, events);
       queueMicrotask(() => call.start());
       return call;
     },

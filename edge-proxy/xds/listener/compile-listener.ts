@@ -213,7 +213,7 @@ function connectionFilter({ name, typedConfig }: NetworkFilter, parts: ListenerD
     case NETWORK_WASM:
       return parts.compileNetworkWasm(typedConfig as unknown as Wasm);
     case EXT_AUTHZ: {
-      const call = sideCalls(parts.clusters, sharedPool(parts.runtime));
+      const call = sideCalls(parts.clusters, sharedPool(parts.runtime), parts.runtime);
       return parts.compileNetworkExtAuthz(typedConfig as unknown as NetworkExtAuthz, call, parts.admission.stats);
     }
     default:
@@ -245,7 +245,7 @@ function compileTerminal(
   return new ConnectionManager({
     config,
     routes,
-    filters: parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime))),
+    filters: parts.compileHttpFilters(config, sideCalls(parts.clusters, sharedPool(parts.runtime), parts.runtime)),
     httpProxy: parts.httpProxy(listener),
     clusters: parts.clusters,
     runtime: parts.runtime,

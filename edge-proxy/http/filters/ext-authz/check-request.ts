@@ -4,6 +4,7 @@ import { writeStruct } from '../../../protobuf/struct.ts';
 import { ProtoWriter } from '../../../protobuf/writer.ts';
 import { fromLatin1, joined } from '../../codec/bytes.ts';
 import { urlEncodedPem } from '../../headers/forward-headers.ts';
+import type { HeaderMap } from '../../message/header-map.ts';
 import type { DownstreamInfo, RequestContext } from '../../request/request-context.ts';
 import type { BufferedBody } from '../hooks.ts';
 import { type HeaderChoice, shownHeaders } from './headers.ts';
@@ -113,7 +114,7 @@ function writeHttp(http: ProtoWriter, form: CheckForm, { request, body, maxBodyB
   const headers = shownHeaders(request, form.shows, body, maxBodyBytes);
   if (!form.rawHeaders) {
     for (const [key, value] of pseudoHeaders(request)) if (form.shows(key)) writeHeader(http, key, value);
-    for (const [key, value] of headers) writeHeader(http, key, value);
+    for (const [i, key] of headers.keys.entries()) writeHeader(http, key, headers.values[i]!);
   }
   http.latin1(4, utf8OfWire(path));
   http.latin1(5, utf8OfWire(authority));
@@ -136,12 +137,7 @@ function writeHeader(http: ProtoWriter, key: string, value: string): void {
 }
 
 /** @param shown those that are made here are in it alone */
-function writeRawHeaders(
-  map: ProtoWriter,
-  { shows }: CheckForm,
-  request: RequestContext,
-  shown: ReadonlyMap<string, string>,
-): void {
+function writeRawHeaders(map: ProtoWriter, { shows }: CheckForm, request: RequestContext, shown: HeaderMap): void {
   const write = (key: string, value: string) =>
     map.message(1, (header) => {
       header.latin1(1, key);

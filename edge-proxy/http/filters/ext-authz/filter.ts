@@ -43,12 +43,17 @@ export function createExtAuthzFilter(
   };
   const failure: LocalReply = { status: rules.statusOnError, body: '', details: 'ext_authz_error', flag: FLAG };
 
-  const ask = async (context: FilterContext, route: RouteAuthz | undefined, body: BufferBody | undefined) => {
+  const ask = (
+    context: FilterContext,
+    route: RouteAuthz | undefined,
+    body: BufferBody | undefined,
+  ): Promise<HeadAnswer> => {
     const { contextExtensions = NO_EXTENSIONS } = route ?? {};
     const began = now();
     const question = { context, maxBodyBytes: body?.buffer ?? 0, contextExtensions };
-    const verdict = await serviceFor(route).check(question);
-    return context.signal.aborted ? failure : settle(context, verdict, now() - began);
+    return serviceFor(route)
+      .check(question)
+      .then((verdict) => (context.signal.aborted ? failure : settle(context, verdict, now() - began)));
   };
 
   const settle = (context: FilterContext, verdict: Verdict, tookMs: number): HeadAnswer => {

@@ -5,6 +5,7 @@ import { ConfigError } from '../../../config-error.ts';
 import { isToken } from '../../codec/h1/fields.ts';
 import { GRPC } from '../../grpc/status.ts';
 import { HeaderMap } from '../../message/header-map.ts';
+import type { CancelSignal } from '../../request/cancellation.ts';
 import type { SideCall } from '../../side-call/side-call.ts';
 import type { FilterEnv } from '../definition.ts';
 import { type CheckForm, httpCheck } from './check-request.ts';
@@ -17,7 +18,7 @@ const DEFAULT_TIMEOUT_MS = 200;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
 /** Resolves with `NO_ANSWER` where none comes; never rejects. */
-export type AskGrpc = (check: Uint8Array, signal: AbortSignal) => Promise<Verdict>;
+export type AskGrpc = (check: Uint8Array, signal: CancelSignal) => Promise<Verdict>;
 
 /** Throws ConfigError. */
 export function compileAsk(config: GrpcService, call: SideCall, path: string): AskGrpc {

@@ -1,5 +1,6 @@
 /** Which headers of a request an authorization service is shown. */
 import type { ListStringMatcher } from '../../../../shared/xds/filters/ext-authz.ts';
+import { HeaderMap } from '../../message/header-map.ts';
 import type { RequestContext } from '../../request/request-context.ts';
 import { compileStringMatcher } from '../../routing/matchers.ts';
 import type { BufferedBody } from '../hooks.ts';
@@ -14,7 +15,7 @@ export const PARTIAL_BODY = 'x-envoy-auth-partial-body';
 export function compileChoice(list: ListStringMatcher | undefined, path: string): HeaderChoice | undefined {
   if (!list) return undefined;
   const matches = list.patterns.map((one, i) => compileStringMatcher(one, `${path}.patterns[${i}]`));
-  return (key) => matches.some((one) => one(key));
+  return matches.length === 1 ? matches[0] : (key) => matches.some((one) => one(key));
 }
 
 /**
@@ -26,14 +27,15 @@ export function shownHeaders(
   shows: HeaderChoice,
   body: BufferedBody | undefined,
   maxBytes: number,
-): Map<string, string> {
-  const out = new Map<string, string>();
+): HeaderMap {
+  const out = new HeaderMap();
   const { keys, values } = headers;
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i]!;
     if (key === PARTIAL_BODY || !shows(key)) continue;
-    const before = out.get(key);
-    out.set(key, before === undefined ? values[i]! : `${before},${values[i]}`);
+    const at = out.indexOf(key);
+    if (at < 0) out.append(key, values[i]!, key);
+    else out.values[at] += `,${values[i]!}`;
   }
   if (body && body.bytes > 0) out.set(PARTIAL_BODY, String(!body.complete || body.bytes > maxBytes));
   return out;

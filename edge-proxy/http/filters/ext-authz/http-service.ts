@@ -8,17 +8,25 @@ import { durationMs } from '../../../../shared/xds/message.ts';
 import { ConfigError } from '../../../config-error.ts';
 import { joined } from '../../codec/bytes.ts';
 import { compileFormat, type Format } from '../../headers/compile-format.ts';
-import { HeaderMap } from '../../message/header-map.ts';
+import type { HeaderMap } from '../../message/header-map.ts';
+import type { CallReply } from '../../side-call/side-call.ts';
 import type { FilterEnv } from '../definition.ts';
 import { compileChoice, type HeaderChoice, shownHeaders } from './headers.ts';
 import type { AuthorizationService, Question } from './service.ts';
-import { type DynamicMetadata, type HeaderMutation, NO_ANSWER, type Verdict } from './verdict.ts';
+import {
+  type Allowed,
+  type DynamicMetadata,
+  type HeaderAction,
+  type HeaderMutation,
+  NO_ANSWER,
+  type Verdict,
+} from './verdict.ts';
 
 /** Names headers that are taken off the request; it goes nowhere itself. */
 const TO_REMOVE = 'x-envoy-auth-headers-to-remove';
 /** A refusal shows a client these besides those of the list (Envoy's toClientMatchers). */
 const ALWAYS_SHOWN: ReadonlySet<string> = new Set(['content-length', 'www-authenticate', 'location']);
-/** Longest answer: it is kept whole. */
+/** Longest answer. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
 export interface HttpServiceOptions {
@@ -55,11 +63,17 @@ export function compileHttpService(
     compileAddition(key, value, `${path}.authorizationRequest.headersToAdd[${i}]`, env),
   );
   const judge = compileJudge(authorizationResponse ?? {}, `${path}.authorizationResponse`);
+  const verdictOf = (answer: CallReply): Verdict => {
+    try {
+      return judge(answer);
+    } catch {
+      return NO_ANSWER;
+    }
+  };
   return {
-    async check({ context, maxBodyBytes }: Question): Promise<Verdict> {
+    check({ context, maxBodyBytes }: Question): Promise<Verdict> {
       const { request, requestBody: body, signal } = context;
-      const headers = new HeaderMap();
-      for (const [key, value] of shownHeaders(request, shows, body, maxBodyBytes)) headers.append(key, value, key);
+      const headers = shownHeaders(request, shows, body, maxBodyBytes);
       for (const { key, format } of added) headers.set(key, format(request));
       const head = {
         method: request.method,
@@ -68,13 +82,8 @@ export function compileHttpService(
         headers,
       };
       const bytes = body && body.bytes > 0 ? joined(body.chunks, body.bytes).subarray(0, maxBodyBytes) : undefined;
-      try {
-        const options = { timeoutMs, signal, maxBodyBytes: MAX_ANSWER_BYTES, repeatable: true };
-        const answer = await env.call.http(cluster, head, bytes, options);
-        return judge(answer.status, answer.headers, answer.body);
-      } catch {
-        return NO_ANSWER;
-      }
+      const options = { timeoutMs, signal, maxBodyBytes: MAX_ANSWER_BYTES, repeatable: true, keepsBody };
+      return env.call.http(cluster, head, bytes, options).then(verdictOf, noAnswer);
     },
   };
 }
@@ -92,53 +101,62 @@ function compileAddition(
   return { key, format: compileFormat(value, `${path}.value`, { now, monotonicMs: now }) };
 }
 
-type Judge = (status: number, headers: HeaderMap, body: Uint8Array) => Verdict;
+type Judge = (answer: CallReply) => Verdict;
+
+/** Only that of a refusal reaches a client. */
+const keepsBody = (status: number): boolean => status !== 200 && status < 500;
+const noAnswer = (): Verdict => NO_ANSWER;
+const NO_MUTATIONS: readonly HeaderMutation[] = [];
+const NO_NAMES: readonly string[] = [];
+const NO_PARAMETERS: Allowed['queryToSet'] = [];
 
 function compileJudge(lists: NonNullable<HttpService['authorizationResponse']>, path: string): Judge {
-  const none: HeaderChoice = () => false;
   const choice = (field: keyof typeof lists) => compileChoice(lists[field], `${path}.${field}`);
-  const toUpstream = choice('allowedUpstreamHeaders') ?? none;
-  const appendedUpstream = choice('allowedUpstreamHeadersToAppend') ?? none;
-  const onSuccess = choice('allowedClientHeadersOnSuccess') ?? none;
-  const toMetadata = choice('dynamicMetadataFromHeaders') ?? none;
+  const toUpstream = choice('allowedUpstreamHeaders');
+  const appendedUpstream = choice('allowedUpstreamHeadersToAppend');
+  const onSuccess = choice('allowedClientHeadersOnSuccess');
+  const toMetadata = choice('dynamicMetadataFromHeaders');
   const listed = choice('allowedClientHeaders');
   const shown: HeaderChoice = listed ? (key) => ALWAYS_SHOWN.has(key) || listed(key) : () => true;
-  return (status, headers, body) => {
+  return ({ status, headers, body }) => {
     // As in Envoy, a server error is no verdict.
     if (status >= 500) return NO_ANSWER;
     const headersToRemove = namesIn(headers);
     headers.remove(TO_REMOVE);
-    const metadata = metadataOf(headers, toMetadata);
-    if (status !== 200) return { kind: 'denied', status, body, headers: denialHeaders(headers, shown), metadata };
-    const changes: HeaderMutation[] = [];
-    const appended: HeaderMutation[] = [];
-    const responseHeaders: HeaderMutation[] = [];
-    each(headers, (key, value) => {
-      if (toUpstream(key)) changes.push({ key, value, action: 'overwrite' });
-      if (appendedUpstream(key)) appended.push({ key, value, action: 'append' });
-      if (onSuccess(key)) responseHeaders.push({ key, value, action: 'append' });
-    });
+    const metadata = toMetadata && metadataOf(headers, toMetadata);
+    if (status !== 200)
+      return { kind: 'denied', status, body, headers: mutationsOf(headers, shown, 'append'), metadata };
+    const changes = mutationsOf(headers, toUpstream, 'overwrite');
+    const appended = mutationsOf(headers, appendedUpstream, 'append');
     return {
       kind: 'allowed',
-      headers: [...changes, ...appended],
+      headers: appended.length === 0 ? changes : [...changes, ...appended],
       headersToRemove,
-      responseHeaders,
-      queryToSet: [],
-      queryToRemove: [],
+      responseHeaders: mutationsOf(headers, onSuccess, 'append'),
+      queryToSet: NO_PARAMETERS,
+      queryToRemove: NO_NAMES,
       metadata,
     };
   };
 }
 
-function denialHeaders(headers: HeaderMap, shown: HeaderChoice): HeaderMutation[] {
-  const out: HeaderMutation[] = [];
-  each(headers, (key, value) => {
-    if (shown(key)) out.push({ key, value, action: 'append' });
-  });
-  return out;
+/** @param chosen undefined: none is */
+function mutationsOf(
+  { keys, values }: HeaderMap,
+  chosen: HeaderChoice | undefined,
+  action: HeaderAction,
+): readonly HeaderMutation[] {
+  if (chosen === undefined) return NO_MUTATIONS;
+  let out: HeaderMutation[] | undefined;
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    if (chosen(key) && !FRAMING_HEADERS.has(key)) (out ??= []).push({ key, value: values[i]!, action });
+  }
+  return out ?? NO_MUTATIONS;
 }
 
-function namesIn(headers: HeaderMap): string[] {
+function namesIn(headers: HeaderMap): readonly string[] {
+  if (!headers.has(TO_REMOVE)) return NO_NAMES;
   const names: string[] = [];
   each(headers, (key, value) => {
     if (key !== TO_REMOVE) return;
