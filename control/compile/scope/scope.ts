@@ -102,15 +102,20 @@ const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list:
   byHost: new Map(list.map((service) => [service.hostname, service])),
 }));
 
-/** The services with further ones, whose hosts they may have already: the same object where they add nothing. */
+/** The services with further ones, which replace those of other namespaces with their hosts: the same object where they add nothing. */
 export function withServices(services: Services, added: readonly MeshService[]): Services {
-  const further = added.filter(({ hostname }) => !services.byHost.has(hostname));
+  const further = added.filter(({ hostname, namespace }) => services.byHost.get(hostname)?.namespace !== namespace);
   return further.length === 0 ? services : joined({ services, added: sharedList(further) });
 }
 
 const joined = generator<{ services: Services; added: readonly MeshService[] }, Services>(
   { services: true, added: true },
-  ({ services, added }) => servicesOf({ list: sharedList([...services.list, ...added]) }),
+  ({ services, added }) => {
+    const hosts = new Set(added.map(({ hostname }) => hostname));
+    return servicesOf({
+      list: sharedList([...services.list.filter(({ hostname }) => !hosts.has(hostname)), ...added]),
+    });
+  },
 );
 
 const exportedServices = generator<{ services: readonly MeshService[]; namespace: string }, readonly MeshService[]>(

@@ -7,7 +7,7 @@ import { parseMeshConfig } from '../../mesh/mesh-config.ts';
 import type { MeshService } from '../../mesh/view.ts';
 import { compileWithNotes, nodeCompiler } from '../node/node.ts';
 import { inOneGo } from '../output/compiled-node.ts';
-import { authorizersOf, hostOf } from './authorizers.ts';
+import { authorizersOf, serviceOf } from './authorizers.ts';
 import { buildCustomFilters } from './custom.ts';
 import type { AuthorizationPolicy } from './rbac.ts';
 
@@ -139,10 +139,12 @@ describe('a provider', () => {
   });
   it('finds its service by host, and by namespace where several have it', () => {
     const all = [...services, { hostname: HOST, namespace: 'other' }] as MeshService[];
-    expect(hostOf(services, HOST)).toEqual({ host: HOST });
-    expect(hostOf(services, `other/${HOST}`)).toEqual({ reason: `there is no service other/${HOST}` });
-    expect(hostOf(all, `other/${HOST}`)).toEqual({ host: HOST });
-    expect(hostOf(all, HOST)).toEqual({ reason: `its service ${HOST} is in several namespaces: write namespace/host` });
+    expect(serviceOf(services, HOST)).toEqual({ hostname: HOST, namespace: 'security' });
+    expect(serviceOf(services, `other/${HOST}`)).toEqual({ reason: `there is no service other/${HOST}` });
+    expect(serviceOf(all, `other/${HOST}`)).toEqual({ hostname: HOST, namespace: 'other' });
+    expect(serviceOf(all, HOST)).toEqual({
+      reason: `its service ${HOST} is in several namespaces: write namespace/host`,
+    });
   });
 });
 
@@ -179,6 +181,19 @@ describe('a proxy with CUSTOM policies', () => {
     const asking = compile(web, authz, hiding, policy('p', 'grpc'));
     expect([named(asking, 'clusters'), named(asking, 'routes')]).toEqual([true, false]);
     expect(asking.snapshot.endpoints?.map(({ clusterName }) => clusterName)).toContain(`outbound|9000||${HOST}`);
+  });
+  it.each([
+    ['a namespace that comes first', 'a', ['*'], []],
+    ['its own namespace', 'default', ['*'], []],
+    ['a namespace that exports nothing, where a Sidecar hides the provider', 'a', ['.'], [hiding]],
+  ])('does not ask a service of the same host in %s', (_, namespace, exportTo, others) => {
+    const squatter = entry('authz', namespace, '10.6.6.6', [{ number: 9000, name: 'grpc', protocol: 'GRPC' }]);
+    const spec = { ...(squatter as unknown as { spec: object }).spec, hosts: [HOST], exportTo };
+    const { snapshot } = compile(web, { ...squatter, spec } as Resource, authz, policy('p', 'grpc'), ...others);
+    const asked = snapshot.endpoints?.filter(({ clusterName }) => clusterName === `outbound|9000||${HOST}`);
+    expect(asked).toHaveLength(1);
+    expect(JSON.stringify(asked)).toContain('"10.0.0.3"');
+    expect(JSON.stringify(asked)).not.toContain('10.6.6.6');
   });
   it('is given the cluster unasked where it fetches hosts on demand', () => {
     const onDemand = {
