@@ -40,8 +40,8 @@ export function* gatewayServers(place: Place): Work<Parts> {
     clusterId,
     locality,
     failoverLabels,
-    endpoints: (service: MeshService) => view.endpoints(service),
-    neighbours: (service: MeshService) => neighboursOf(view, service, mtls),
+    endpoints: (service: MeshService) => view.endpoints(service.whole ?? service),
+    neighbours: (service: MeshService) => neighboursOf(view, service.whole ?? service, mtls),
   });
   const made = { listeners, routes, clusters: sharedList(sni.clusters), endpoints: sharedList(sni.assignments) };
   return partsOf(place, made, { notes: [...notes, ...sni.notes], errors });

@@ -8,6 +8,7 @@ import { type EgressGroup, egressGroups } from './egress.ts';
 import { type OutboundPolicy, outboundPolicyOf } from './outbound-policy.ts';
 import type { ProxyView } from './proxy.ts';
 import { imported, reachableServices } from './reachable-services.ts';
+import { withAliases } from './service-aliases.ts';
 import { type Sidecars, sidecarsOf } from './sidecars.ts';
 
 export interface Services {
@@ -70,7 +71,8 @@ interface ScopeInput {
 const scope = generator<ScopeInput, Scope>(
   { services: true, routes: true, sidecars: true, namespace: true, mesh: true, families: true },
   ({ services: all, routes, sidecars, namespace, mesh, families }) => {
-    const exported = addressedServices({ services: exportedServices({ services: all, namespace }), families });
+    const visible = exportedServices({ services: withAliases({ services: all }), namespace });
+    const exported = addressedServices({ services: visible, families });
     const exportedForms = exportedRoutes({ all: routes, namespace });
     const groups = egressGroups({ sidecars, namespace });
     const egress = groups.map((group) =>
@@ -134,7 +136,7 @@ const addressed = generator<{ service: MeshService; families: string }, MeshServ
   ({ service, families }) => {
     if (service.addresses.length > 0 || !service.autoAddresses) return service;
     const addresses = service.autoAddresses.filter((address) => families.includes(address.includes(':') ? '6' : '4'));
-    return addresses.length === 0 ? service : { ...service, addresses, whole: service };
+    return addresses.length === 0 ? service : { ...service, addresses, whole: service.whole ?? service };
   },
 );
 
