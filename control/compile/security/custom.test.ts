@@ -93,6 +93,18 @@ describe('CUSTOM', () => {
       [],
     ]);
   });
+  it('of an unknown provider beside another is reported as unknown, and the other names both', () => {
+    const { http, reports } = build([policy('a', 'none'), policy('b', 'grpc')]);
+    expect([kinds(http), reports.toSorted()]).toEqual([
+      ['rbac denies', 'rbac denies'],
+      [
+        expect.stringContaining('a: spec.provider: "none": there is no such extension provider'),
+        expect.stringContaining(
+          'b: spec.provider: "grpc": the workload has CUSTOM policies of several providers (grpc, none)',
+        ),
+      ],
+    ]);
+  });
   it('as a dry run records what it selects and asks nothing', () => {
     const { http, reports } = build([policy('a', 'grpc', {}, { 'istio.io/dry-run': 'true' })]);
     expect([kinds(http), reports]).toEqual([['rbac'], []]);
