@@ -27,24 +27,21 @@ function aliasTargets(services: readonly MeshService[]): ReadonlyMap<string, str
   for (const { hostname, aliasOf } of services) if (aliasOf !== undefined) next.set(hostname, aliasOf);
   if (next.size === 0) return next;
   const concrete = new Set(services.flatMap(({ hostname, aliasOf }) => (aliasOf === undefined ? [hostname] : [])));
-  const targets = new Map<string, string>();
-  for (const alias of next.keys()) {
-    const target = endOf(alias, next);
-    if (target !== undefined && concrete.has(target)) targets.set(alias, target);
-  }
-  return targets;
+  const ends = new Map<string, string | undefined>();
+  for (const alias of next.keys()) followTo(alias, next, ends);
+  return new Map([...ends].flatMap(([alias, end]) => (end !== undefined && concrete.has(end) ? [[alias, end]] : [])));
 }
 
-/** undefined: the aliases lead back to one of them. */
-function endOf(alias: string, next: ReadonlyMap<string, string>): string | undefined {
-  const seen = new Set<string>();
+/** Notes where `alias` and those behind it end; undefined where they lead back to one of them. Each is followed once. */
+function followTo(alias: string, next: ReadonlyMap<string, string>, ends: Map<string, string | undefined>): void {
+  const path = new Set<string>();
   let host = alias;
-  for (let to = next.get(host); to !== undefined; to = next.get(host)) {
-    if (seen.has(host)) return undefined;
-    seen.add(host);
+  for (let to = next.get(host); to !== undefined && !path.has(host) && !ends.has(host); to = next.get(host)) {
+    path.add(host);
     host = to;
   }
-  return host;
+  const end = ends.has(host) ? ends.get(host) : path.has(host) ? undefined : host;
+  for (const passed of path) ends.set(passed, end);
 }
 
 /** A service with those of its aliases that `imports` takes in. */

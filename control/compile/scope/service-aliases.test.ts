@@ -41,7 +41,7 @@ const domains = (...resources: Resource[]) =>
       host.domains,
     ]),
   );
-const NAMES = (name: string) => [
+const namesOf = (name: string) => [
   `${name}.shop.svc.cluster.local`,
   `${name}.shop.svc.cluster.local.`,
   name,
@@ -52,16 +52,16 @@ const NAMES = (name: string) => [
 describe('an ExternalName Service that names a service', () => {
   it('gives it further domains, and has no clusters of its own', () => {
     expect(domains(WEB, alias('shop-web', `${HOST}.`))[`${HOST}:80`]).toEqual([
-      ...NAMES('web'),
+      ...namesOf('web'),
       '10.96.0.1',
-      ...NAMES('shop-web'),
+      ...namesOf('shop-web'),
     ]);
     expect(called(WEB, alias('shop-web', HOST))).toEqual(new Set([HOST]));
   });
 
   it('may be of another namespace', () => {
     expect(domains(WEB, alias('front', HOST, 'bank'))[`${HOST}:80`]).toEqual([
-      ...NAMES('web'),
+      ...namesOf('web'),
       '10.96.0.1',
       'front.bank.svc.cluster.local',
       'front.bank.svc.cluster.local.',
@@ -81,7 +81,7 @@ describe('an ExternalName Service that names a service', () => {
     const { listeners } = compiled([headless, alias('shop-web', HOST)]);
     const chains = listeners.find(({ name }) => name === '0.0.0.0_443')?.filterChains ?? [];
     expect(chains.map(({ filterChainMatch }) => filterChainMatch?.serverNames)).toEqual([
-      [HOST, ...NAMES('shop-web').filter((name) => !name.endsWith('.'))],
+      [HOST, ...namesOf('shop-web').filter((name) => !name.endsWith('.'))],
     ]);
   });
 
@@ -91,7 +91,11 @@ describe('an ExternalName Service that names a service', () => {
         `${HOST}:80`
       ];
     expect(only('./*')).toEqual(expect.arrayContaining(['one', 'two']));
-    expect(only(`./${HOST}`, './two.shop.svc.cluster.local')).toEqual([...NAMES('web'), '10.96.0.1', ...NAMES('two')]);
+    expect(only(`./${HOST}`, './two.shop.svc.cluster.local')).toEqual([
+      ...namesOf('web'),
+      '10.96.0.1',
+      ...namesOf('two'),
+    ]);
   });
 
   it('leaves its endpoints where a gateway passes TLS on', () => {
@@ -145,9 +149,9 @@ it('a VirtualService for an alias holds for its full name alone', () => {
   });
   expect(domains(WEB, alias('shop-web', HOST), rules)).toEqual({
     [`${HOST}:80`]: [
-      ...NAMES('web'),
+      ...namesOf('web'),
       '10.96.0.1',
-      ...NAMES('shop-web').filter((name) => name !== 'shop-web.shop.svc.cluster.local'),
+      ...namesOf('shop-web').filter((name) => name !== 'shop-web.shop.svc.cluster.local'),
     ],
     'shop-web.shop.svc.cluster.local:80': ['shop-web.shop.svc.cluster.local'],
     allow_any: ['*'],
