@@ -1,4 +1,5 @@
 /** The data plane of one process: its xDS resources, running. */
+import { redacted } from '../shared/log/redact.ts';
 import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadState } from './overload/overload-state.ts';
@@ -87,14 +88,14 @@ export class DataPlane {
     return out;
   }
 
-  /** The running resources by type, in xDS JSON; private keys are left out. */
+  /** The running resources by type, in xDS JSON; private keys, and secrets that sign tokens, are left out. */
   configDump(): Record<ResourceType, { '@type': string }[]> {
     const { resources } = this.running;
     const dump = {} as Record<ResourceType, { '@type': string }[]>;
     for (const type of Object.keys(resources) as ResourceType[])
       dump[type] = [...resources[type].values()].map((resource) => ({
         '@type': TYPE_URLS[type],
-        ...(redact(resource) as object),
+        ...(redacted(resource) as object),
       }));
     return dump;
   }
@@ -135,13 +136,4 @@ export class DataPlane {
     for (const cluster of this.running.clusters.values()) cluster.close();
     this.running.secrets.close();
   }
-}
-
-/** Private keys are never dumped, nor inline bytes that may hold one. */
-function redact(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(redact);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, field]) => [name, name === 'privateKey' ? '[redacted]' : redact(field)]),
-  );
 }

@@ -1,5 +1,7 @@
 /** Routes of discovery: the proxies' long-poll, and the operators' queries about proxies. */
+
 import { type Context, Hono } from 'hono';
+import { redacted } from '../../shared/log/redact.ts';
 import {
   DiscoveryPoll,
   isConfidential,
@@ -63,9 +65,9 @@ export function discoveryApi(discovery: DiscoveryService, report: (error: unknow
     const config = discovery.configOf(c.req.param('id'), c.req.query('serviceAccount'));
     if (!config) throw new ApiError(404, 'NotFound', `no proxy "${c.req.param('id')}" is known`);
     const { snapshot, notFetched } = config;
-    const redacted = withoutKeys(snapshot);
+    const shown = redacted(snapshot) as Snapshot;
     const missing = Object.keys(notFetched).length > 0 && { notFetched };
-    return c.json({ ...(type === undefined ? redacted : { [type]: redacted[type] }), ...missing });
+    return c.json({ ...(type === undefined ? shown : { [type]: shown[type] }), ...missing });
   });
 
   return app;
@@ -130,13 +132,3 @@ function refusal(error: Error): Error {
 }
 
 const isType = (value: string): value is ResourceType => (RESOURCE_TYPES as readonly string[]).includes(value);
-
-/** Private keys read `[redacted]`, as in Envoy's config dump. */
-function withoutKeys(snapshot: Snapshot): Snapshot {
-  const secrets = snapshot.secrets.map((secret) =>
-    secret.tlsCertificate?.privateKey
-      ? { ...secret, tlsCertificate: { ...secret.tlsCertificate, privateKey: { inlineString: '[redacted]' } } }
-      : secret,
-  );
-  return { ...snapshot, secrets };
-}

@@ -24,6 +24,7 @@ export interface SourceResource {
   /** Where it was read. */
   file: string;
   line: number;
+  positionOf: (violation: Violation) => Position;
   /** Warnings of validation. */
   warnings: Violation[];
 }
@@ -144,12 +145,12 @@ export async function checkSources(from: SourcePaths, fields?: FieldValidation):
         `${escapeText(`${document.file}:${document.line}: ${foreignWarning(document.value).message}`)}\n`,
       );
     } else if (document.kind && document.resource) {
-      const { kind, resource, file, line, warnings } = document;
+      const { kind, resource, file, line, positionOf, warnings } = document;
       if (fields !== undefined) process.stderr.write(escapeLines(warningLines(document)));
       const key = objectKey(kind, resource);
       // Deleted first, so that the last object also comes last.
       found.delete(key);
-      found.set(key, { kind, resource, file, line, warnings });
+      found.set(key, { kind, resource, file, line, positionOf, warnings });
     }
   }
   return [...found.values()];

@@ -7,15 +7,6 @@ import { hasReference } from './testing/reference.ts';
 import type { Met } from './testing/walk/call.ts';
 import { walk } from './testing/walk/walk.ts';
 
-/** Cases that wait for what they need; none may agree. */
-const EXCUSED: Readonly<Record<string, string>> = {
-  TestExternalNameServices: 'Services of type ExternalName',
-  'TestExternalNameServices#2': 'Services of type ExternalName',
-  'TestTargetPort/multiple target port': 'the ports of several Services of a gateway',
-  'TestGatewayServices/single service': 'ports that no Service of a gateway has',
-  'TestGatewayServices/wrong namespace': 'ports that no Service of a gateway has',
-};
-
 /** What is compiled is valid xDS. */
 function compiled(input: CompileInput): Snapshot {
   const { snapshot } = compiledInput(input);
@@ -56,9 +47,7 @@ describe.skipIf(!hasReference(CALLS))('calls through the compiled xDS', () => {
         ? []
         : [`${name} ${JSON.stringify(call)}: ${found.join('; ')} (${JSON.stringify(met)})`];
     });
-    const excuse = EXCUSED[simulation.label];
-    if (excuse) expect(wrong, `${excuse}: agrees by now and needs no excuse`).not.toEqual([]);
-    else expect(wrong).toEqual([]);
+    expect(wrong).toEqual([]);
   });
 });
 

@@ -22,6 +22,9 @@ export interface IssuerKeysSettings {
 /** As istiod (PILOT_JWT_PUB_KEY_REFRESH_INTERVAL). */
 export const ISSUER_KEYS: IssuerKeysSettings = { allowedHosts: new Set(), refreshMs: 20 * 60_000 };
 
+/** Until states that changed are reported. */
+const REPORT_MS = 100;
+
 interface Mesh {
   current(): MeshView;
   onChange(listener: (view: MeshView, change: MeshChange) => void): () => void;
@@ -44,15 +47,17 @@ export async function keepIssuerKeys(
 ): Promise<() => Promise<void>> {
   const store = new KeyStore(folder, Date.now, onError);
   const policies = () => mesh.current().resources('RequestAuthentication');
-  const logged = new Map<string, string>();
+  const logged = new Map<string, ReadonlySet<string>>();
+  let reporting: ReturnType<typeof setTimeout> | undefined;
   let published = false;
   const report = (policy: ResourceOfKind<'RequestAuthentication'>): void => {
     const findings = keyFindings(policy, (source) => resolver.state(source));
     const id = resourceId(policy);
-    const text = findings.map(findingText).join('\n');
-    if (text !== (logged.get(id) ?? '')) for (const finding of findings) log(findingText(finding));
-    if (text === '') logged.delete(id);
-    else logged.set(id, text);
+    const lines = new Set(findings.map(findingText));
+    const before = logged.get(id);
+    for (const line of lines) if (!before?.has(line)) log(line);
+    if (lines.size === 0) logged.delete(id);
+    else logged.set(id, lines);
     status.report(`keys of ${id}`, findings);
   };
   const resolver: KeyResolver = new KeyResolver({
@@ -65,7 +70,13 @@ export async function keepIssuerKeys(
       mesh.setKeySets(keys);
       store.save(keys);
     },
-    onState: () => policies().forEach(report),
+    // A policy may have thousands of sources: their states are reported together.
+    onState: () => {
+      reporting ??= setTimeout(() => {
+        reporting = undefined;
+        policies().forEach(report);
+      }, REPORT_MS);
+    },
     onError,
   });
   const want = () => {
@@ -86,6 +97,7 @@ export async function keepIssuerKeys(
   });
   return async () => {
     stopListening();
+    clearTimeout(reporting);
     resolver.stop();
     await store.close();
   };

@@ -29,7 +29,11 @@ const running: KeyResolver[] = [];
 afterEach(() => {
   for (const one of running.splice(0)) one.stop();
 });
-function resolving(documents: Record<string, string | undefined>, known: Record<string, string> = {}) {
+function resolving(
+  documents: Record<string, string | undefined>,
+  known: Record<string, string> = {},
+  maxKeys?: number,
+) {
   const { fetcher, asked } = answering(documents);
   const published: KeySets[] = [];
   const waiting = new Set<() => void>();
@@ -40,6 +44,7 @@ function resolving(documents: Record<string, string | undefined>, known: Record<
     fetcher,
     refreshMs: 5,
     known: new Map(Object.entries(known)),
+    ...(maxKeys !== undefined && { maxKeys }),
     random: () => 0.5,
     onKeys: (sets) => {
       published.push(sets);
@@ -101,6 +106,24 @@ describe('the resolver', () => {
     documents['https://keys.test/'] = keys('a');
     await until(() => findings().length === 0);
     expect(published).toHaveLength(1);
+  });
+  it('takes no more keys than its bound, and keeps those that it has', async () => {
+    const [one, two] = ['https://one.test/', 'https://two.test/'];
+    const documents = { [one]: keys('a') };
+    const { resolver, published, until, text } = resolving(documents, {}, keys('a').length + 50);
+    const both = policy({ issuer: ISSUER, jwksUri: one }, { issuer: 'b', jwksUri: two });
+    const findings = () => keyFindings(both, (source) => resolver.state(source)).map(({ message }) => message);
+    resolver.want(wantedSources([both]));
+    await until(() => published.length === 1 && findings().length === 1);
+    documents[two] = keys('b');
+    await until(() => findings()[0]!.includes('the keys of all issuers together are more than'));
+    expect(findings()).toEqual([
+      expect.stringMatching(/^spec\.jwtRules\[1\]\.jwksUri.*tokens of its issuer are refused$/),
+    ]);
+    // A rotation takes the place of the source's own keys.
+    documents[one] = keys('aa');
+    await until(() => published.length === 2);
+    expect([text(`uri ${one}`), text(`uri ${two}`)]).toEqual([keys('aa'), undefined]);
   });
   it('has none of a source that never answered, says so, and does not stop', async () => {
     const documents: Record<string, string | undefined> = {};

@@ -24,6 +24,8 @@ export interface KeyResolverOptions {
   readonly refreshMs: number;
   /** Keys of an earlier process. */
   readonly known: ReadonlyMap<string, string>;
+  /** Characters of the keys of all sources together; default: `MAX_KEYS`. */
+  readonly maxKeys?: number;
   /** [0, 1) */
   readonly random: () => number;
   /** Other keys are in force. */
@@ -33,6 +35,8 @@ export interface KeyResolverOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** Anybody who may write a RequestAuthentication names sources: their keys are kept in memory, in one file, and sent to proxies. */
+const MAX_KEYS = 64 * 1024 * 1024;
 /** After a failure; doubled with each further one, up to the interval of refreshes. */
 const FIRST_RETRY_MS = 1000;
 /** Share of an interval by which it varies, so that issuers are not all asked at once. */
@@ -104,9 +108,11 @@ export class KeyResolver {
     let failure: string | undefined;
     try {
       text = await fetchKeys(this.options.fetcher, entry.source, entry.timeoutMs);
+      this.checkRoom(entry, text);
     } catch (error) {
       if (!(error instanceof FetchError)) this.options.onError(error);
       failure = error instanceof FetchError ? error.message : 'unexpected error';
+      text = undefined;
     }
     if (this.stopped || this.entries.get(id) !== entry) return;
     entry.failures = failure === undefined ? 0 : entry.failures + 1;
@@ -117,6 +123,14 @@ export class KeyResolver {
     entry.failure = failure;
     if (isOther) this.publish();
     if (stateChanged) this.options.onState(id, { failure, hasKeys: entry.keys !== undefined });
+  }
+
+  /** @throws FetchError where the keys would be too many with those of the other sources */
+  private checkRoom(entry: Entry, text: string): void {
+    const { maxKeys = MAX_KEYS } = this.options;
+    let size = text.length;
+    for (const other of this.entries.values()) if (other !== entry) size += other.keys?.text.length ?? 0;
+    if (size > maxKeys) throw new FetchError(`the keys of all issuers together are more than ${maxKeys} characters`);
   }
 
   private pauseAfter(failures: number): number {

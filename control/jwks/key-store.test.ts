@@ -33,3 +33,14 @@ it('has none of a file that is not there, is no such file, or holds no keys', as
   }
   expect(await readFile(join(folder, KEY_FILE), 'utf8')).not.toBe('');
 });
+
+it('reports keys that cannot be written', async () => {
+  const errors: unknown[] = [];
+  const store = new KeyStore(folder, Date.now, (error) => errors.push(error));
+  const unwritable = { toJSON: () => JSON.parse('too long') as string } as unknown as string;
+  store.save(new Map([['a', { text: unwritable }]]));
+  await store.close();
+  store.save(new Map([['b', { text: KEYS }]]));
+  await store.close();
+  expect([errors.length, [...(await loadKeys(folder, Date.now())).keys()]]).toEqual([1, ['b']]);
+});

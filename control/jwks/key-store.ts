@@ -63,7 +63,11 @@ export class KeyStore {
       const keys = Object.fromEntries([...this.next].map(([id, { text }]) => [id, text]));
       this.next = undefined;
       const stored: Stored = { saved: this.now(), keys };
-      await writeDurably(join(this.folder, KEY_FILE), JSON.stringify(stored)).catch(this.onError);
+      try {
+        await writeDurably(join(this.folder, KEY_FILE), JSON.stringify(stored));
+      } catch (error) {
+        this.onError(error);
+      }
     }
   }
 }

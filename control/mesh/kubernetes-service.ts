@@ -39,6 +39,7 @@ export function kubernetesDefinition(
     name,
     ports,
     addresses: clusterIps(spec),
+    ...(externalName && { aliasOf: externalName.replace(/\.$/, '') }),
     resolution: externalName ? 'DNS' : 'STATIC',
     external: externalName !== undefined,
     exportTo: exportToOf(exportTo[0] === '' ? [] : exportTo, config.defaultServiceExportTo),

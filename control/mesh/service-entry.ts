@@ -1,11 +1,12 @@
 /** ServiceEntry and WorkloadEntry -> services and endpoints. Source: istio.io/latest/docs/reference/config/networking/service-entry */
 
 import { parseProtocol } from '../../shared/match/protocol.ts';
+import { isUnixAddress } from '../../shared/match/unix-address.ts';
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { WorkloadEntrySpec } from '../../shared/resources/schema/common.ts';
 import type { ServiceEntryPort } from '../../shared/resources/schema/service-entry.ts';
 import { autoAddresses } from './auto-addresses.ts';
-import { exportToOf } from './export-to.ts';
+import { exportToOf, ownNamespaceOnly } from './export-to.ts';
 import { namespaceOf, numeric, specOf } from './fields.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
 import { isUnhealthy } from './workload-health.ts';
@@ -47,7 +48,8 @@ export function serviceEntryDefinitions(
   const namespace = namespaceOf(entry);
   const ports = (spec.ports ?? []).map(servicePort);
   const automatic = autoAddresses(entry);
-  const exportTo = exportToOf(spec.exportTo ?? [], meshExportTo);
+  const asked = exportToOf(spec.exportTo ?? [], meshExportTo);
+  const exportTo = namesSocket(entry) ? ownNamespaceOnly(asked, namespace) : asked;
   return hosts.map((hostname) => {
     const service: MeshService = {
       hostname,
@@ -72,6 +74,22 @@ export function serviceEntryDefinitions(
       endpoints: inline.flatMap((workload) => workloadEndpoints(workload, ports)),
     };
   });
+}
+
+/**
+ * A Unix domain socket is a file of the machine of each proxy that calls it: those of other namespaces must not be led to
+ * sockets of their machines, as that of a container runtime.
+ */
+function namesSocket(entry: ServiceEntry): boolean {
+  const { workloadSelector, endpoints = [] } = specOf(entry);
+  return !workloadSelector && endpoints.some(({ address = '' }) => isUnixAddress(address));
+}
+
+/** Whether endpoints of WorkloadEntries belong to a service: sockets, where only proxies of its namespace call it. */
+export function takesEntry(service: Pick<MeshService, 'exportTo' | 'namespace'>, entry: WorkloadEntry): boolean {
+  const { exportTo, namespace } = service;
+  const isOwn = (item: string) => item === '.' || item === '~' || item === namespace;
+  return !isUnixAddress(specOf(entry).address ?? '') || exportTo.every(isOwn);
 }
 
 function servicePort({ number, name, targetPort, ...port }: ServiceEntryPort): ServicePort {

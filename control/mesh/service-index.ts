@@ -5,7 +5,12 @@ import { BucketMap, Edits } from './bucket-map.ts';
 import { isKind, namespaceOf, specOf } from './fields.ts';
 import { kubernetesDefinition, sliceEndpoints, sliceOwner } from './kubernetes-service.ts';
 import { byAge } from './order.ts';
-import { type ServiceDefinition, serviceEntryDefinitions, workloadEntryEndpoints } from './service-entry.ts';
+import {
+  type ServiceDefinition,
+  serviceEntryDefinitions,
+  takesEntry,
+  workloadEntryEndpoints,
+} from './service-entry.ts';
 import { compare, keepIdentity, replaced } from './sorted-list.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, MeshView } from './view.ts';
 import { SelectorIndex, WorkloadIndex } from './workload-index.ts';
@@ -189,7 +194,7 @@ export class ServiceIndex {
     if (slices)
       for (const slice of this.slices.get(`${namespace}/${slices.serviceName}`) ?? [])
         for (const endpoint of sliceEndpoints(slice, definition)) found.push(endpoint);
-    for (const workload of this.workloads.selected(namespace, selector))
+    for (const workload of this.workloads.selected(namespace, selector).filter((one) => takesEntry(service, one)))
       for (const endpoint of workloadEntryEndpoints(workload, service.ports)) found.push(endpoint);
     return found.length === 0 ? endpoints : [...found, ...endpoints];
   }

@@ -27,6 +27,10 @@ export interface MeshService {
   addresses: readonly string[];
   /** Addresses for a service without any, where proxies answer DNS look-ups; see `auto-addresses.ts`. */
   autoAddresses?: readonly string[];
+  /** Of a Service of type ExternalName: the host name that it is an alias of. */
+  aliasOf?: string;
+  /** In the scope of a proxy: the host names of Services of type ExternalName that are aliases of it. */
+  aliases?: readonly string[];
   resolution: 'STATIC' | 'DNS' | 'DNS_ROUND_ROBIN' | 'DYNAMIC_DNS' | 'NONE';
   /** MESH_EXTERNAL: no mTLS is assumed. */
   external: boolean;
@@ -37,7 +41,7 @@ export interface MeshService {
   /** RFC 3339; orders conflicts: the oldest wins, then name, then namespace. */
   creationTimestamp: string;
   resource: Resource;
-  /** The service of the registry, of one that a Sidecar cuts down to some ports: endpoints are found by it. */
+  /** The service of the registry, of one that a scope shows with other ports, addresses or aliases: endpoints are found by it. */
   whole?: MeshService;
 }
 

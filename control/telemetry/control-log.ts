@@ -17,7 +17,10 @@ export function controlLog(log: Log, now: () => number): Partial<ControlEvents> 
   return {
     answered({ method, path, status, caller, address, dryRun, reason }) {
       const fields = { method, path: path.slice(0, MAX_REASON), status, caller, address };
-      if (status >= 400) refusal('request refused', 'warn', { ...fields, reason: reason?.slice(0, MAX_REASON) });
+      // `apply` asks whether a resource exists before it creates it.
+      const isAbsent = status === 404 && caller === 'admin' && method === 'GET';
+      if (status >= 400 && !isAbsent)
+        refusal('request refused', 'warn', { ...fields, reason: reason?.slice(0, MAX_REASON) });
       else if (caller === 'admin' && !dryRun && method !== 'GET' && method !== 'HEAD')
         log('written by the admin', 'info', fields);
       else log('request', 'debug', fields);

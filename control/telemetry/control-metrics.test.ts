@@ -144,6 +144,26 @@ describe('the log of the control plane', () => {
     ]);
   });
 
+  it('does not warn where the admin asks whether a resource exists', () => {
+    const lines: string[] = [];
+    const { answered } = controlLog(
+      (message, level) => lines.push(`${level} ${message}`),
+      () => NOW,
+    );
+    const absent = {
+      method: 'GET',
+      path: '/apis/x',
+      status: 404,
+      address: '10.0.0.9',
+      dryRun: false,
+      reason: 'not found',
+    };
+    answered!({ ...absent, caller: 'admin' });
+    answered!({ ...absent, caller: 'admin', method: 'DELETE' });
+    answered!({ ...absent, caller: 'anonymous' });
+    expect(lines).toEqual(['debug request', 'warn request refused', 'warn request refused']);
+  });
+
   it('is not filled by strangers', () => {
     const lines: string[] = [];
     let now = NOW;

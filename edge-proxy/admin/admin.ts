@@ -1,5 +1,6 @@
 /** The proxy's admin endpoints, Envoy's paths and answers where Envoy has them. */
 import { type IRequest, Router, text } from 'itty-router';
+import { redacted } from '../../shared/log/redact.ts';
 import { isUnixAddress } from '../../shared/match/unix-address.ts';
 import { RESOURCE_TYPES, type Snapshot, TYPE_URLS } from '../../shared/xds/discovery.ts';
 import type { HeldCertificates } from './certs.ts';
@@ -45,8 +46,6 @@ export interface AdminDeps {
 }
 
 export type Admin = (request: Request) => Promise<Response>;
-
-const REDACTED = '[redacted]';
 
 /** Paths that change something need POST (405 otherwise), as in Envoy. */
 export function createAdmin(deps: AdminDeps): Admin {
@@ -118,25 +117,13 @@ function serverInfo(deps: AdminDeps) {
   };
 }
 
-/** One entry per resource type: `{"@type", resources}`. Private keys, inline or in bytes, read `[redacted]`. */
+/** One entry per resource type: `{"@type", resources}`. Private keys, and secrets that sign tokens, read `[redacted]`. */
 function configDump(config: Partial<Snapshot>): { type: string; '@type': string; resources: unknown[] }[] {
   return RESOURCE_TYPES.map((type) => ({
     type,
     '@type': TYPE_URLS[type],
-    resources: (config[type] ?? []).map(redact),
+    resources: (config[type] ?? []).map(redacted),
   }));
-}
-
-/** Wherever they stand: secrets hold keys, and so do TLS contexts of static config. */
-function redact(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(redact);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, field]) => [
-      name,
-      name === 'privateKey' || name === 'private_key' ? { inlineString: REDACTED } : redact(field),
-    ]),
-  );
 }
 
 async function clusters(deps: AdminDeps, format: string | null): Promise<Response> {

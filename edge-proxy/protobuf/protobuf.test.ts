@@ -14,11 +14,23 @@ describe('ProtoWriter', () => {
   it.each([
     ['a text', (w: ProtoWriter) => w.text(1, 'é'), '0a02c3a9'],
     ['bytes as text', (w: ProtoWriter) => w.latin1(2, '\xe9'), '1201e9'],
-    ['defaults', (w: ProtoWriter) => (w.text(1, ''), w.uint(2, 0), w.blob(3, new Uint8Array(0)), w.latin1(4, '')), ''],
+    [
+      'defaults',
+      (w: ProtoWriter) => {
+        w.text(1, '');
+        w.uint(2, 0);
+        w.blob(3, new Uint8Array(0));
+        w.latin1(4, '');
+      },
+      '',
+    ],
     ['a member of a oneof', (w: ProtoWriter) => w.member(3, 0), '1800'],
     [
       'numbers of several bytes',
-      (w: ProtoWriter) => (w.uint(1, 300), w.uint(16, 2 ** 40)),
+      (w: ProtoWriter) => {
+        w.uint(1, 300);
+        w.uint(16, 2 ** 40);
+      },
       '08ac0280018080808080' + '20',
     ],
     ['a double', (w: ProtoWriter) => w.double(2, 1), '11000000000000f03f'],

@@ -105,6 +105,15 @@ it('keeps labels that clients choose within the bounds of their metric', () => {
   expect(lines.at(-1)).toMatch(/response_code="overflow".* 490$/);
 });
 
+it('keeps of what clients choose no more than a label shows', () => {
+  const config = { metrics: [{ name: 'requests_total', dimensions: { path: 'request.path' } }] };
+  const tags = compileMetricRules(config, (ms) => ms).tagsOf(['requests_total'])!;
+  const at = (path: string) => tags(requestDouble({ path }))['path'];
+  expect(at(`/${'a'.repeat(60_000)}1`)).toBe(`/${'a'.repeat(255)}`);
+  expect(at(`/${'a'.repeat(60_000)}2`)).toBe(at(`/${'a'.repeat(60_000)}1`));
+  expect(at('/a')).toBe('/a');
+});
+
 it('counts what flows on open connections and streams, of all rules', () => {
   const metrics = new Metrics();
   const live = new LiveTraffic(metrics);

@@ -1,11 +1,13 @@
 /** What istio.stats says of Istio's metrics, compiled: which are made, without which labels, and with which further ones. */
 import { CelError } from '../../shared/cel/expression.ts';
+import { MAX_LABEL_LENGTH } from '../../shared/metrics/metrics.ts';
 import type { StatsConfig } from '../../shared/xds/filters/istio-stats.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
 import type { WallClock } from '../cel/attributes.ts';
 import { compileCel } from '../cel/compile.ts';
 import { labelText } from '../cel/values.ts';
 import { ConfigError } from '../config-error.ts';
+import { detached } from '../http/codec/h1/fields.ts';
 
 /** Names of the metrics without `istio_`. */
 export const REQUEST_METRICS = [
@@ -97,10 +99,15 @@ export function compileMetricRules({ metrics = [] }: StatsConfig, wallClock: Wal
 function tagOf(tag: string, expression: string, path: string, wallClock: WallClock): Tag {
   try {
     const evaluate = compileCel(expression, wallClock, { strings: true });
-    return { label: labelName(tag), value: (record) => labelText(evaluate(record)) ?? UNKNOWN };
+    return { label: labelName(tag), value: (record) => labelValue(labelText(evaluate(record)) ?? UNKNOWN) };
   } catch (error) {
     throw error instanceof CelError ? new ConfigError(`${path}["${tag}"]`, error.message) : error;
   }
+}
+
+/** Clients choose it: what is longer than a label shows makes no series of its own, and keeps no head in memory. */
+function labelValue(text: string): string {
+  return detached(text.length > MAX_LABEL_LENGTH ? text.slice(0, MAX_LABEL_LENGTH) : text);
 }
 
 /** As Prometheus allows it. */

@@ -24,7 +24,8 @@ const DEFAULT_BUCKETS: readonly number[] = [
 ];
 
 const MAX_SERIES = 2000;
-const MAX_LABEL_LENGTH = 256;
+/** Characters of a value that a label shows. */
+export const MAX_LABEL_LENGTH = 256;
 
 type Kind = 'counter' | 'gauge' | 'histogram';
 

@@ -98,6 +98,17 @@ export function unreadablePart(format: string): string | undefined {
   return rest.includes('%') ? rest.slice(rest.indexOf('%'), rest.indexOf('%') + 40) : undefined;
 }
 
+/** The same of the texts of a JSON format, at any depth. */
+export function unreadablePartOfJson(format: unknown): string | undefined {
+  if (typeof format === 'string') return unreadablePart(format);
+  if (typeof format !== 'object' || format === null) return undefined;
+  for (const item of Object.values(format)) {
+    const found = unreadablePartOfJson(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /** The argument of %START_TIME(...)%: strftime's conversions of a moment in UTC, and Envoy's fractions of a second. */
 const TIME_FORMAT = /^(?:%[1-9]?f|%[%YymdeHIMSpjaAbhBFTRzZs]|[^%])*$/;
 

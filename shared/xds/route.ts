@@ -185,7 +185,7 @@ export const Route = messageRequiring(
     redirect: RedirectAction,
     directResponse: messageRequiring({ status: uint32(), body: DataSource, bodyFormat: BodyFormat }, ['status']),
     metadata: Metadata,
-    decorator: message({ operation: string() }),
+    decorator: message({ operation: string(), propagate: bool() }),
     typedPerFilterConfig: TypedPerFilterConfig,
     ...headerOperations,
   },

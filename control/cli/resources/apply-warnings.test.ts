@@ -74,3 +74,24 @@ it('tulle apply warns once where workloads of the files share an address', async
     `Warning: ${file}:6: WorkloadEntry redis: ${shared}\n`,
   ]);
 });
+
+it('tulle apply warns of fields without effect, at their line and column', async () => {
+  const file = join(folder.path, 'group.yaml');
+  writeFileSync(
+    file,
+    `apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: g}
+spec:
+  template: {serviceAccount: g, ports: {http: 8080}}
+`,
+  );
+  const lines: string[] = [];
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => lines.push(String(text)) > 0);
+  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  const server = new Server('https://x', undefined, undefined);
+  await apply(server, { paths: [file], recursive: false }, 'default', { dryRun: 'client', fields: 'Strict' });
+  expect(lines.filter((line) => line !== '')).toEqual([
+    expect.stringMatching(/^Warning: .*group\.yaml:5:\d+: WorkloadGroup g: spec\.template\.ports\.http: has no effect/),
+  ]);
+});

@@ -57,11 +57,7 @@ export async function apply(
     namespacesFirst(await checkSources(from, fields)).map((source) => wanted(source, namespace)),
   );
   if (sources.length === 0) throw new CliError(noResources(from));
-  for (const { kind, resource, file, line } of sources)
-    for (const { path, message } of notCompiled(resource))
-      note(
-        `warning: ${file}:${line}: ${kind.kind} ${resource.metadata.name}: ${path === '' ? '' : `${path}: `}${message}`,
-      );
+  for (const source of sources) warnOfNoEffect(source);
   if (dryRun === 'client') {
     for (const { kind, resource } of sources)
       process.stdout.write(`${qualifiedName(kind, resource.metadata.name)} valid (dry run)\n`);
@@ -79,6 +75,13 @@ export async function apply(
       }
     }
     process.stdout.write(`${nameOf(source)} ${outcome}${dryRun === 'server' ? ' (server dry run)' : ''}\n`);
+  }
+}
+
+function warnOfNoEffect({ kind, resource, file, positionOf }: SourceResource): void {
+  for (const found of notCompiled(resource)) {
+    const { line, column } = positionOf(found);
+    note(`Warning: ${file}:${line}:${column}: ${kind.kind} ${resource.metadata.name}: ${warningText(found)}`);
   }
 }
 

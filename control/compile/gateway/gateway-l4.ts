@@ -27,7 +27,7 @@ import type { Authorization } from '../security/authorization.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
 import { ADS } from '../security/tls-context.ts';
 import { tcpProxy } from '../sidecar/http-manager.ts';
-import { type GatewayServer, type ListenPorts, listenPort, sharedHosts, type Unserved } from './gateway-server.ts';
+import { type GatewayServer, sharedHosts, type Unserved } from './gateway-server.ts';
 
 /** What a mesh client offers; only such connections may cross networks by SNI. */
 const MESH_ALPN = ['istio', 'istio-peer-exchange', 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
@@ -39,7 +39,6 @@ export interface GatewayL4 extends L4Routes {
   authorization(port: number): Authorization;
   /** Those that select the gateway. */
   readonly plugins: readonly Plugin[];
-  readonly listenPorts: ListenPorts;
   readonly unserved: Unserved;
   note(message: string): void;
 }
@@ -47,7 +46,7 @@ export interface GatewayL4 extends L4Routes {
 /** Policies of the gateway come before the bytes move on. */
 function guarded(input: GatewayL4, server: GatewayServer, filter: NetworkFilter): NetworkFilter[] {
   const { beforeAuthorization, afterAuthorization } = pluginFilters(input.plugins, 'CLIENT', [server.port]);
-  const { tcp } = input.authorization(listenPort(input.listenPorts, server.port));
+  const { tcp } = input.authorization(server.listening);
   return [...beforeAuthorization, ...tcp, ...afterAuthorization, filter];
 }
 

@@ -65,29 +65,6 @@ describe('where a gateway listens', () => {
     expect(violations({ servers })).toEqual([]);
     expect(violations({ servers: [{ ...servers[0], bind: '10.0.0.1' }] })).toHaveLength(1);
   });
-
-  it('the port of a Service that selects the gateway leads to its target port, with servers of both numbers together', () => {
-    const exposing = (labels: object) => ({
-      ...resource('ServiceEntry', 'gw', {
-        hosts: ['gw.example'],
-        resolution: 'STATIC',
-        location: 'MESH_INTERNAL',
-        ports: [{ number: 80, targetPort: 8080, name: 'http', protocol: 'HTTP' }],
-        endpoints: [{ address: '10.0.0.9', labels: { app: 'gw' } }],
-      }),
-      metadata: { name: 'gw', namespace: 'default', labels },
-    });
-    const all = [
-      gateway('gw', [
-        { port: port(80), hosts: ['a.test'] },
-        { port: port(8080), hosts: ['b.test'] },
-      ]),
-      service('web', ['a.test', 'b.test'], ['gw']),
-    ];
-    expect(names([...all, exposing({}) as Resource])).toEqual(['0.0.0.0_8080']);
-    const kept = exposing({ 'experimental.istio.io/disable-gateway-port-translation': 'true' }) as Resource;
-    expect(names([...all, kept])).toEqual(['0.0.0.0_80', '0.0.0.0_8080']);
-  });
 });
 
 describe('servers of one port', () => {

@@ -5,8 +5,7 @@ import type { Server } from '../../../shared/resources/schema/gateway.ts';
 import { namespaceOf, specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import { hostCovers } from '../names.ts';
-import type { ProxyView } from '../scope/proxy.ts';
-import { selectsProxy } from '../scope/workloads.ts';
+import type { SelectedGateway } from './gateway-ports.ts';
 
 type Gateway = ResourceOfKind<'Gateway'>;
 
@@ -26,6 +25,8 @@ export interface GatewayServer {
   name: string;
   namespace: string;
   port: number;
+  /** The port that is listened on: a target port of `port`. */
+  listening: number;
   portName: string;
   kind: Kind;
   /** Hosts as written, `ns/host` or `host`. */
@@ -42,21 +43,6 @@ export type Family = 'http' | 'tcp' | 'tls';
 
 function familyOf({ kind }: GatewayServer): Family {
   return kind === 'http' || kind === 'tcp' ? kind : 'tls';
-}
-
-/** Gateway resources whose selector picks the proxy, oldest first. */
-export function gatewaysFor(
-  all: readonly Gateway[],
-  proxy: Pick<ProxyView, 'labels' | 'workloads'>,
-): readonly Gateway[] {
-  return all.filter((gateway) => selectsProxy(specOf(gateway).selector ?? {}, proxy));
-}
-
-/** Service port -> the port that is listened on, where a Service maps it elsewhere; else they are the same. */
-export type ListenPorts = Readonly<Record<string, string>>;
-
-export function listenPort(ports: ListenPorts, port: number): number {
-  return Number(ports[String(port)] ?? port);
 }
 
 /** The servers of one listener, oldest Gateway first. */
@@ -81,18 +67,14 @@ interface Taken {
  * the older ones of their listener are left out and reported (Istio's merging of gateways).
  */
 export function serversByListener(
-  gateways: readonly Gateway[],
-  ports: ListenPorts,
+  gateways: readonly SelectedGateway[],
   unserved: Unserved,
 ): readonly ListenerServers[] {
   const listeners = new Map<string, Taken>();
   const routeNames = new Set<string>();
-  for (const gateway of gateways)
-    for (const [i, item] of (specOf(gateway).servers ?? []).entries()) {
-      const server = serverOf(gateway, item, `spec.servers[${i}]`, ports, unserved);
-      if (!server) continue;
-      const { bind } = server;
-      const listening = listenPort(ports, server.port);
+  for (const selected of gateways)
+    for (const server of serversOf(selected, unserved)) {
+      const { bind, listening } = server;
       const key = `${listening} ${bind ?? ''}`;
       const taken = listeners.get(key) ?? { listening, bind, family: familyOf(server), servers: [] };
       const conflict = conflictOf(server, taken, routeNames);
@@ -129,24 +111,33 @@ function qualifiedHost({ namespace }: GatewayServer, host: string): string {
   return host.startsWith('./') ? `${namespace}${host.slice(1)}` : host;
 }
 
-/** undefined, and reported: no listener can be made of it. */
+/** The servers of one Gateway, each once for every port that it listens on. */
+function serversOf({ gateway, listenPorts }: SelectedGateway, unserved: Unserved): GatewayServer[] {
+  return (specOf(gateway).servers ?? []).flatMap((item, i) => {
+    const path = `spec.servers[${i}]`;
+    const port = item.port.number;
+    const protocol = item.port.protocol.toUpperCase();
+    const kind = kindOf(protocol, item.tls);
+    const report = (reason: string) => unserved({ owner: gateway, path, port }, reason);
+    if (!kind) {
+      const mode = item.tls ? ` ${item.tls.mode ?? ''}` : '';
+      report(`${protocol || 'no protocol'}${mode} is not supported`);
+      return [];
+    }
+    const ports = listenPorts(port);
+    if (ports.length === 0) report('no Service that the Gateway names has the port');
+    return ports.map((listening) => serverOf(gateway, item, { path, kind, listening }));
+  });
+}
+
 function serverOf(
   gateway: Gateway,
   { port, hosts, tls, bind }: Server,
-  path: string,
-  ports: ListenPorts,
-  unserved: Unserved,
-): GatewayServer | undefined {
+  { path, kind, listening }: Pick<GatewayServer, 'path' | 'kind' | 'listening'>,
+): GatewayServer {
   const namespace = namespaceOf(gateway);
   const { name } = gateway.metadata;
-  const { number, name: portName } = port;
-  const protocol = port.protocol.toUpperCase();
-  const kind = kindOf(protocol, tls);
-  if (!kind) {
-    const mode = tls ? ` ${tls.mode ?? ''}` : '';
-    unserved({ owner: gateway, path, port: number }, `${protocol || 'no protocol'}${mode} is not supported`);
-    return undefined;
-  }
+  const { number, name: portName, protocol } = port;
   return {
     gateway: `${namespace}/${name}`,
     owner: gateway,
@@ -154,15 +145,16 @@ function serverOf(
     name,
     namespace,
     port: number,
+    listening,
     portName,
     kind,
     hosts,
     tls,
     bind: bind || undefined,
-    grpcWeb: protocol === 'GRPC-WEB',
+    grpcWeb: protocol.toUpperCase() === 'GRPC-WEB',
     routeName:
       kind === 'http'
-        ? `http.${listenPort(ports, number)}${bind ? `.${bind}` : ''}`
+        ? `http.${listening}${bind ? `.${bind}` : ''}`
         : `https.${number}.${portName}.${name}.${namespace}${bind ? `.${bind}` : ''}`,
   };
 }

@@ -25,11 +25,11 @@ import { withListenerSettings } from '../sidecar/manager-settings.ts';
 import { destinationsOf } from '../sidecar/outbound.ts';
 import { observed } from '../telemetry/observed.ts';
 import { autoPassthroughChains, type GatewayL4, passthroughChains, tcpServerFilters } from './gateway-l4.ts';
+import type { SelectedGateway } from './gateway-ports.ts';
 import {
   type Family,
   type GatewayServer,
   type ListenerServers,
-  listenPort,
   serverHosts,
   serversByListener,
   sharedHosts,
@@ -40,8 +40,8 @@ import { jwtSvidFilters } from './jwt-svid.ts';
 export interface GatewayInput {
   /** Those bound to one of `gateways`. */
   readonly forms: readonly RouteForm[];
-  /** Those that select the proxy, oldest first. */
-  readonly gateways: readonly ResourceOfKind<'Gateway'>[];
+  /** Those that apply to the proxy, oldest first. */
+  readonly gateways: readonly SelectedGateway[];
   readonly services: Services;
   readonly rules: DestinationRules;
   /** AuthorizationPolicies of the namespace and of the root namespace. */
@@ -58,8 +58,6 @@ export interface GatewayInput {
   readonly namespace: string;
   /** As `labelsKey` writes them. */
   readonly labels: string;
-  /** Service port -> the port it is sent to, where a Service maps it elsewhere; as `labelsKey` writes it. */
-  readonly listenPorts: string;
 }
 
 export interface GatewayResources {
@@ -85,7 +83,6 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
     settings: true,
     namespace: true,
     labels: true,
-    listenPorts: true,
   },
   function* (given) {
     const notes = new Set<string>();
@@ -105,7 +102,6 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
         authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: true }),
       ),
       plugins: pluginsFor(given.plugins, workloads, settings.rootNamespace, note),
-      listenPorts: labelsFrom(given.listenPorts),
       note,
       unserved: ({ owner, path, port }, reason) =>
         void errors.push({
@@ -116,8 +112,8 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
       onError,
     };
     const listeners: Produced<'listeners'>[] = [];
-    const routes: Produced<'routes'>[] = [];
-    for (const at of serversByListener(given.gateways, gateway.listenPorts, gateway.unserved)) {
+    const routes = new Map<string, Produced<'routes'>>();
+    for (const at of serversByListener(given.gateways, gateway.unserved)) {
       const built = yield* listenerOf(gateway, at);
       const [first] = at.servers;
       if (built.listener && first)
@@ -128,9 +124,10 @@ export const gatewayOutbound = slicedGenerator<GatewayInput, GatewayResources>(
             owner: first.owner,
           }),
         );
-      routes.push(...built.routes);
+      // A server that listens on several ports has the same routes at each.
+      for (const one of built.routes) routes.set(String(one.resource.name), one);
     }
-    return { listeners, routes, notes: [...notes], errors: distinctFindings(errors) };
+    return { listeners, routes: [...routes.values()], notes: [...notes], errors: distinctFindings(errors) };
   },
 );
 
@@ -235,7 +232,7 @@ function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterC
     const filters =
       server.kind === 'tls'
         ? tcpServerFilters(gateway, server)
-        : manager(gateway, server.port, listenPort(gateway.listenPorts, server.port), server.routeName);
+        : manager(gateway, server.port, server.listening, server.routeName);
     if (!transportSocket || !filters) return [];
     const serverNames = serverHosts(server);
     const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);

@@ -414,6 +414,14 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   it.each([
     ['accessLogFile: /var/log/a.log', 'accessLogFile: is not written'],
     ['accessLogFormat: "a %NO_SUCH(x)% b"', 'accessLogFormat: has no effect: proxies cannot read %NO_SUCH(x)%'],
+    [
+      'extensionProviders: [{ name: a, envoyFileAccessLog: { logFormat: { labels: { x: { y: "%NO_SUCH%" } } } } }]',
+      'extensionProviders: has no effect in part: "a" is written in Istio\'s default format: proxies cannot read %NO_SUCH%',
+    ],
+    [
+      'extensionProviders: [{ name: a, envoyFileAccessLog: { logFormat: { text: "%NO_SUCH%" } } }]',
+      'extensionProviders: has no effect in part: "a" is written in Istio\'s default format: proxies cannot read %NO_SUCH%',
+    ],
     ['dnsRefreshRate: 1ms', 'dnsRefreshRate: must be more than 1ms'],
     ['enablePrometheusMerge: true'],
     ['verifyCertificateAtClient: false'],

@@ -3,7 +3,7 @@ import type { MeshService } from '../../mesh/view.ts';
 import { neighboursOf } from '../cluster/neighbours.ts';
 import { gatewayOutbound } from '../gateway/gateway.ts';
 import { sniClusters } from '../gateway/gateway-l4.ts';
-import { gatewaysFor } from '../gateway/gateway-server.ts';
+import { gatewaysFor } from '../gateway/gateway-ports.ts';
 import { labelsKey, sharedList } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
 import { gatewayRoutes } from '../routes/bound-routes.ts';
@@ -11,16 +11,14 @@ import { type Parts, type Place, partsOf } from './place.ts';
 
 export function* gatewayServers(place: Place): Work<Parts> {
   const { view, proxy, settings, asked, scope, rules, mtls, policies, authorizers, tokenPolicies, plugins } = place;
-  const { namespace, labels, clusterId, locality, instances } = proxy;
+  const { namespace, labels, clusterId, locality } = proxy;
   const { services } = scope;
-  const gateways = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
-  const listenPorts: Record<string, string> = {};
-  for (const { service, port, endpoint } of instances)
-    if (!keepsPorts(service)) listenPorts[String(port.number)] ??= String(endpoint.port);
+  const selected = sharedList(gatewaysFor(view.resources('Gateway'), proxy));
+  const gateways = sharedList(selected.map(({ gateway }) => gateway));
   const { listeners, routes, notes, errors } = yield* gatewayOutbound({
     forms: gatewayRoutes({ list: scope.routes, gateways }),
     services,
-    gateways,
+    gateways: selected,
     rules,
     policies,
     authorizers,
@@ -30,7 +28,6 @@ export function* gatewayServers(place: Place): Work<Parts> {
     settings,
     namespace,
     labels: labelsKey(labels),
-    listenPorts: labelsKey(listenPorts),
   });
   yield;
   const { failoverLabels } = asked;
@@ -43,14 +40,9 @@ export function* gatewayServers(place: Place): Work<Parts> {
     clusterId,
     locality,
     failoverLabels,
-    endpoints: (service: MeshService) => view.endpoints(service),
-    neighbours: (service: MeshService) => neighboursOf(view, service, mtls),
+    endpoints: (service: MeshService) => view.endpoints(service.whole ?? service),
+    neighbours: (service: MeshService) => neighboursOf(view, service.whole ?? service, mtls),
   });
   const made = { listeners, routes, clusters: sharedList(sni.clusters), endpoints: sharedList(sni.assignments) };
   return partsOf(place, made, { notes: [...notes, ...sni.notes], errors });
-}
-
-/** Istio's label of a Service whose ports are not translated: servers listen on the numbers that they name. */
-function keepsPorts({ resource }: MeshService): boolean {
-  return resource.metadata.labels?.['experimental.istio.io/disable-gateway-port-translation'] !== undefined;
 }

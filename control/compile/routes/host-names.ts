@@ -16,9 +16,14 @@ export const serviceDomains = generator<{ service: MeshService; dnsDomain: strin
   { service: true, dnsDomain: true },
   ({ service, dnsDomain }) => {
     const names = allNames(service.hostname, service.addresses, dnsDomain);
-    return isHeadless(service) ? [...names, ...names.map((name) => `*.${name}`)] : names;
+    const pods = isHeadless(service) ? names.map((name) => `*.${name}`) : [];
+    return [...new Set([...names, ...pods, ...aliasNames(service, dnsDomain)])];
   },
 );
+
+/** Every name a client may use for one of the aliases of a service. */
+export const aliasNames = ({ aliases = [] }: MeshService, dnsDomain: string): readonly string[] =>
+  aliases.flatMap((alias) => allNames(alias, [], dnsDomain));
 
 /** Each Pod of a headless Service has a name below it (StatefulSets). */
 function isHeadless({ resource }: MeshService): boolean {

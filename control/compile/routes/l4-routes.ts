@@ -12,6 +12,7 @@ import { hostCovers, outboundCluster } from '../names.ts';
 import { type ProxySettings, type TcpSettings, tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
 import { networkFilter } from '../wire.ts';
 import { destinationPortOf, type RouteCaller } from './form-routes.ts';
+import { aliasNames } from './host-names.ts';
 
 /** What connections are routed by. */
 export interface L4Routes extends TcpSettings {
@@ -45,11 +46,17 @@ export function serviceChains(input: L4Routes, target: ServiceTarget, bySni: boo
   const dynamic = service.resolution === 'DYNAMIC_DNS' && isTlsPort(port) && service.hostname !== '*';
   const match: FilterChainMatch = {
     ...(target.addresses && subnetMatch(target.addresses)),
-    ...((bySni || dynamic) && { serverNames: [service.hostname] }),
+    ...((bySni || dynamic) && { serverNames: [service.hostname, ...aliasServerNames(input, service)] }),
   };
   const filters = [tcpProxy(input, outboundCluster(port.number, undefined, service.hostname))];
   if (dynamic) filters.unshift(sniForwardProxy(service, port));
   return [...routed.chains, chainOf(match, filters)];
+}
+
+/** As istiod: of an alias also its short names. */
+function aliasServerNames({ caller, settings }: L4Routes, service: MeshService): readonly string[] {
+  const names = aliasNames(service, `${caller.namespace}.svc.${settings.domainSuffix}`);
+  return names.filter((name) => !name.endsWith('.'));
 }
 
 /** Looks up the server name that the client asks for. */

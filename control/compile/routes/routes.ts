@@ -12,6 +12,7 @@ import { type Origin, type Produced, produced } from '../output/produced.ts';
 import { frozen } from '../output/shared-resource.ts';
 import type { OutboundPolicy } from '../scope/outbound-policy.ts';
 import type { Services } from '../scope/scope.ts';
+import { aliasHosts } from '../scope/service-aliases.ts';
 import { countsAttempts, type ProxySettings } from '../sidecar/http-manager.ts';
 import type { RouteCaller } from './form-routes.ts';
 import { domainsOf } from './host-names.ts';
@@ -98,8 +99,11 @@ export function* sidecarVirtualHosts(input: SidecarRoutes, port: number): Work<V
   const here = servicesAtPort({ services: services.list, port });
   const taken = new Set<string>();
   const hosts: VirtualHost[] = [];
+  const aliases = aliasHosts({ list: services.list });
   const add = (hostname: string, service: MeshService | undefined, routes: readonly Route[]) => {
-    const domains = domainsOf(hostname, service, caller.dnsDomain).filter((domain) => !taken.has(domain.toLowerCase()));
+    // As in istiod, rules for an alias hold for its full name alone: its short names are the service's.
+    const names = aliases.has(hostname) ? [hostname] : domainsOf(hostname, service, caller.dnsDomain);
+    const domains = names.filter((domain) => !taken.has(domain.toLowerCase()));
     if (domains.length === 0) return;
     for (const domain of domains) taken.add(domain.toLowerCase());
     hosts.push(virtualHost({ routes, hostname, domains: domains.join('\n'), port, counts }));

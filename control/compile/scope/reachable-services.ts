@@ -3,6 +3,7 @@ import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshService, ServicePort } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
 import { type EgressGroup, servesAllPorts } from './egress.ts';
+import { importedAliases } from './service-aliases.ts';
 
 interface ImportedInput {
   /** Those that are exported to the namespace. */
@@ -15,8 +16,8 @@ interface ImportedInput {
 export const imported = generator<ImportedInput, readonly MeshService[]>(
   { services: true, group: true, namespace: true },
   (input) => {
-    const { port } = input.group;
-    const list = importedWhole(input);
+    const { port, imports } = input.group;
+    const list = sharedList(importedWhole(input).map((service) => importedAliases(service, imports.service)));
     if (!port || servesAllPorts(input.group)) return list;
     const { number, protocol } = port;
     return sharedList(list.map((service) => calledAt({ service, number, protocol })));

@@ -8,6 +8,7 @@ import { type EgressGroup, egressGroups } from './egress.ts';
 import { type OutboundPolicy, outboundPolicyOf } from './outbound-policy.ts';
 import type { ProxyView } from './proxy.ts';
 import { imported, reachableServices } from './reachable-services.ts';
+import { withAliases } from './service-aliases.ts';
 import { type Sidecars, sidecarsOf } from './sidecars.ts';
 
 export interface Services {
@@ -70,7 +71,8 @@ interface ScopeInput {
 const scope = generator<ScopeInput, Scope>(
   { services: true, routes: true, sidecars: true, namespace: true, mesh: true, families: true },
   ({ services: all, routes, sidecars, namespace, mesh, families }) => {
-    const exported = addressedServices({ services: exportedServices({ services: all, namespace }), families });
+    const visible = exportedServices({ services: withAliases({ services: all }), namespace });
+    const exported = addressedServices({ services: visible, families });
     const exportedForms = exportedRoutes({ all: routes, namespace });
     const groups = egressGroups({ sidecars, namespace });
     const egress = groups.map((group) =>
@@ -100,15 +102,20 @@ const servicesOf = generator<{ list: readonly MeshService[] }, Services>({ list:
   byHost: new Map(list.map((service) => [service.hostname, service])),
 }));
 
-/** The services with further ones, whose hosts they may have already: the same object where they add nothing. */
+/** The services with further ones, which replace those of other namespaces with their hosts: the same object where they add nothing. */
 export function withServices(services: Services, added: readonly MeshService[]): Services {
-  const further = added.filter(({ hostname }) => !services.byHost.has(hostname));
+  const further = added.filter(({ hostname, namespace }) => services.byHost.get(hostname)?.namespace !== namespace);
   return further.length === 0 ? services : joined({ services, added: sharedList(further) });
 }
 
 const joined = generator<{ services: Services; added: readonly MeshService[] }, Services>(
   { services: true, added: true },
-  ({ services, added }) => servicesOf({ list: sharedList([...services.list, ...added]) }),
+  ({ services, added }) => {
+    const hosts = new Set(added.map(({ hostname }) => hostname));
+    return servicesOf({
+      list: sharedList([...services.list.filter(({ hostname }) => !hosts.has(hostname)), ...added]),
+    });
+  },
 );
 
 const exportedServices = generator<{ services: readonly MeshService[]; namespace: string }, readonly MeshService[]>(
@@ -129,7 +136,7 @@ const addressed = generator<{ service: MeshService; families: string }, MeshServ
   ({ service, families }) => {
     if (service.addresses.length > 0 || !service.autoAddresses) return service;
     const addresses = service.autoAddresses.filter((address) => families.includes(address.includes(':') ? '6' : '4'));
-    return addresses.length === 0 ? service : { ...service, addresses, whole: service };
+    return addresses.length === 0 ? service : { ...service, addresses, whole: service.whole ?? service };
   },
 );
 

@@ -8,7 +8,7 @@ import { type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import type { PlacedFilters } from '../sidecar/filter-places.ts';
 import type { ServedTarget } from './authorization-targets.ts';
 import type { Authorizers } from './authorizers.ts';
-import { buildCustomFilters } from './custom.ts';
+import { buildCustomFilters, notAskedAboutTcp } from './custom.ts';
 import {
   type AuthorizationPolicy,
   actionOf,
@@ -21,6 +21,8 @@ import {
 export interface Authorization {
   http: PlacedFilters;
   tcp: NetworkFilter[];
+  /** CUSTOM policies that `tcp` leaves out. */
+  readonly notAsked: readonly AuthorizationPolicy[];
 }
 
 type PolicySettings = Pick<
@@ -77,6 +79,7 @@ function authorizationOf(
   const groups = [restricting, ...withoutRepeats(allowing)];
   const asking = { ...ctx, authorizers, multipleAuthorizers };
   return {
+    notAsked: notAskedAboutTcp([...new Set(sets.flat())], authorizers),
     http: {
       custom: custom.flatMap((group) => buildCustomFilters(group, { kind: 'http', ...asking })),
       authorization: groups.flatMap((group) => buildRbacFilters(group, { kind: 'http', ...ctx })),

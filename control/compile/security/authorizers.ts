@@ -28,7 +28,13 @@ export interface Authorizer {
   /** undefined: it cannot be asked about connections. */
   readonly tcp: NetworkExtAuthz | undefined;
   /** The service that is asked. */
+  readonly service: ServiceName;
+}
+
+/** Other namespaces may have a service of the same host: it is not asked. */
+export interface ServiceName {
   readonly hostname: string;
+  readonly namespace: string;
 }
 
 /** Why a provider cannot be asked. */
@@ -59,14 +65,16 @@ export function servicesAsked(
   services: readonly MeshService[],
 ): readonly MeshService[] {
   if (authorizers.size === 0) return [];
-  const hosts = new Set<string>();
+  const asked = new Set<string>();
   for (const policy of policies) {
     const { action, provider } = specOf(policy);
     const authorizer = action === 'CUSTOM' ? authorizers.get(provider?.name ?? '') : undefined;
-    if (authorizer && 'hostname' in authorizer) hosts.add(authorizer.hostname);
+    if (authorizer && 'service' in authorizer) asked.add(nameOf(authorizer.service));
   }
-  return hosts.size === 0 ? [] : services.filter(({ hostname }) => hosts.has(hostname));
+  return asked.size === 0 ? [] : services.filter((service) => asked.has(nameOf(service)));
 }
+
+const nameOf = ({ namespace, hostname }: ServiceName): string => `${namespace}/${hostname}`;
 
 interface MeshOfProviders {
   readonly services: readonly MeshService[];
@@ -80,15 +88,15 @@ export function authorizersOf(mesh: MeshOfProviders): Authorizers {
 
 /** The host of each provider's service, or why there is none, as one text that changes when one of them does. */
 const hostsOf = generator<MeshOfProviders, string>({ services: true, settings: true }, ({ services, settings }) =>
-  JSON.stringify(providersIn(settings).map(([, { service = '' }]) => hostOf(services, service))),
+  JSON.stringify(providersIn(settings).map(([, { service = '' }]) => serviceOf(services, service))),
 );
 
-type FoundHost = { readonly host: string } | Unusable;
+type FoundService = ServiceName | Unusable;
 
 const authorizersAt = generator<{ settings: MeshSettings; hosts: string }, Authorizers>(
   { settings: true, hosts: true },
   ({ settings, hosts }) => {
-    const found = JSON.parse(hosts) as FoundHost[];
+    const found = JSON.parse(hosts) as FoundService[];
     return new Map(providersIn(settings).map(([name], i) => [name, authorizerOf(settings, name, found[i]!)] as const));
   },
 );
@@ -101,23 +109,27 @@ function providersIn({ config }: MeshSettings): [name: string, provider: HttpPro
 }
 
 /** `namespace/host`, or the host alone where one namespace has it. */
-export function hostOf(services: readonly Pick<MeshService, 'hostname' | 'namespace'>[], service: string): FoundHost {
+export function serviceOf(
+  services: readonly Pick<MeshService, 'hostname' | 'namespace'>[],
+  service: string,
+): FoundService {
   const slash = service.indexOf('/');
-  const [namespace, host] = slash < 0 ? [undefined, service] : [service.slice(0, slash), service.slice(slash + 1)];
-  const namespaces = new Set(services.filter((one) => one.hostname === host).map((one) => one.namespace));
-  if (namespace !== undefined ? namespaces.has(namespace) : namespaces.size === 1) return { host };
-  if (namespace === undefined && namespaces.size > 1)
-    return { reason: `its service ${host} is in several namespaces: write namespace/host` };
+  const [named, hostname] = slash < 0 ? [undefined, service] : [service.slice(0, slash), service.slice(slash + 1)];
+  const namespaces = new Set(services.filter((one) => one.hostname === hostname).map((one) => one.namespace));
+  if (named === undefined && namespaces.size > 1)
+    return { reason: `its service ${hostname} is in several namespaces: write namespace/host` };
+  const [namespace = ''] = named === undefined ? namespaces : [named];
+  if (namespaces.has(namespace)) return { hostname, namespace };
   return { reason: `there is no service ${service}` };
 }
 
-function authorizerOf({ config }: MeshSettings, name: string, found: FoundHost): Authorizer | Unusable {
+function authorizerOf({ config }: MeshSettings, name: string, found: FoundService): Authorizer | Unusable {
   if ('reason' in found) return found;
   const { envoyExtAuthzHttp, envoyExtAuthzGrpc } = config.extensionProviders!.find((one) => one.name === name)!;
   const refused = refusedPart((envoyExtAuthzHttp ?? envoyExtAuthzGrpc)!);
   if (refused !== undefined) return { reason: refused };
-  if (envoyExtAuthzHttp) return httpAuthorizer(envoyExtAuthzHttp, found.host);
-  return grpcAuthorizer(envoyExtAuthzGrpc!, found.host);
+  if (envoyExtAuthzHttp) return httpAuthorizer(envoyExtAuthzHttp, found);
+  return grpcAuthorizer(envoyExtAuthzGrpc!, found);
 }
 
 /** Names that a proxy decides itself. */
@@ -139,7 +151,8 @@ function refusedPart(provider: Partial<HttpProvider>): string | undefined {
   return undefined;
 }
 
-export function httpAuthorizer(provider: HttpProvider, host: string): Authorizer {
+export function httpAuthorizer(provider: HttpProvider, service: ServiceName): Authorizer {
+  const { hostname: host } = service;
   const { port = 0, pathPrefix, timeout, includeAdditionalHeadersInCheck: added = {} } = provider;
   const shown = provider.includeRequestHeadersInCheck?.length
     ? provider.includeRequestHeadersInCheck
@@ -154,7 +167,7 @@ export function httpAuthorizer(provider: HttpProvider, host: string): Authorizer
     .sort()
     .map((key) => ({ key, value: added[key]! }));
   return {
-    hostname: host,
+    service,
     tcp: undefined,
     http: {
       httpService: {
@@ -173,14 +186,15 @@ export function httpAuthorizer(provider: HttpProvider, host: string): Authorizer
   };
 }
 
-export function grpcAuthorizer(provider: GrpcProvider, host: string): Authorizer {
+export function grpcAuthorizer(provider: GrpcProvider, service: ServiceName): Authorizer {
+  const { hostname: host } = service;
   const { port = 0, timeout, failOpen } = provider;
   const grpcService = {
     envoyGrpc: { clusterName: outboundCluster(port, undefined, host), authority: host },
     timeout: protoDuration(timeout) ?? DEFAULT_TIMEOUT,
   };
   return {
-    hostname: host,
+    service,
     http: { grpcService, ...common(provider) },
     tcp: {
       statPrefix: 'tcp.',

@@ -7,7 +7,7 @@ import { parseMeshConfig } from '../../mesh/mesh-config.ts';
 import type { MeshService } from '../../mesh/view.ts';
 import { compileWithNotes, nodeCompiler } from '../node/node.ts';
 import { inOneGo } from '../output/compiled-node.ts';
-import { authorizersOf, hostOf } from './authorizers.ts';
+import { authorizersOf, serviceOf } from './authorizers.ts';
 import { buildCustomFilters } from './custom.ts';
 import type { AuthorizationPolicy } from './rbac.ts';
 
@@ -93,6 +93,18 @@ describe('CUSTOM', () => {
       [],
     ]);
   });
+  it('of an unknown provider beside another is reported as unknown, and the other names both', () => {
+    const { http, reports } = build([policy('a', 'none'), policy('b', 'grpc')]);
+    expect([kinds(http), reports.toSorted()]).toEqual([
+      ['rbac denies', 'rbac denies'],
+      [
+        expect.stringContaining('a: spec.provider: "none": there is no such extension provider'),
+        expect.stringContaining(
+          'b: spec.provider: "grpc": the workload has CUSTOM policies of several providers (grpc, none)',
+        ),
+      ],
+    ]);
+  });
   it('as a dry run records what it selects and asks nothing', () => {
     const { http, reports } = build([policy('a', 'grpc', {}, { 'istio.io/dry-run': 'true' })]);
     expect([kinds(http), reports]).toEqual([['rbac'], []]);
@@ -139,10 +151,12 @@ describe('a provider', () => {
   });
   it('finds its service by host, and by namespace where several have it', () => {
     const all = [...services, { hostname: HOST, namespace: 'other' }] as MeshService[];
-    expect(hostOf(services, HOST)).toEqual({ host: HOST });
-    expect(hostOf(services, `other/${HOST}`)).toEqual({ reason: `there is no service other/${HOST}` });
-    expect(hostOf(all, `other/${HOST}`)).toEqual({ host: HOST });
-    expect(hostOf(all, HOST)).toEqual({ reason: `its service ${HOST} is in several namespaces: write namespace/host` });
+    expect(serviceOf(services, HOST)).toEqual({ hostname: HOST, namespace: 'security' });
+    expect(serviceOf(services, `other/${HOST}`)).toEqual({ reason: `there is no service other/${HOST}` });
+    expect(serviceOf(all, `other/${HOST}`)).toEqual({ hostname: HOST, namespace: 'other' });
+    expect(serviceOf(all, HOST)).toEqual({
+      reason: `its service ${HOST} is in several namespaces: write namespace/host`,
+    });
   });
 });
 
@@ -180,6 +194,19 @@ describe('a proxy with CUSTOM policies', () => {
     expect([named(asking, 'clusters'), named(asking, 'routes')]).toEqual([true, false]);
     expect(asking.snapshot.endpoints?.map(({ clusterName }) => clusterName)).toContain(`outbound|9000||${HOST}`);
   });
+  it.each([
+    ['a namespace that comes first', 'a', ['*'], []],
+    ['its own namespace', 'default', ['*'], []],
+    ['a namespace that exports nothing, where a Sidecar hides the provider', 'a', ['.'], [hiding]],
+  ])('does not ask a service of the same host in %s', (_, namespace, exportTo, others) => {
+    const squatter = entry('authz', namespace, '10.6.6.6', [{ number: 9000, name: 'grpc', protocol: 'GRPC' }]);
+    const spec = { ...(squatter as unknown as { spec: object }).spec, hosts: [HOST], exportTo };
+    const { snapshot } = compile(web, { ...squatter, spec } as Resource, authz, policy('p', 'grpc'), ...others);
+    const asked = snapshot.endpoints?.filter(({ clusterName }) => clusterName === `outbound|9000||${HOST}`);
+    expect(asked).toHaveLength(1);
+    expect(JSON.stringify(asked)).toContain('"10.0.0.3"');
+    expect(JSON.stringify(asked)).not.toContain('10.6.6.6');
+  });
   it('is given the cluster unasked where it fetches hosts on demand', () => {
     const onDemand = {
       ...node,
@@ -198,6 +225,24 @@ describe('a proxy with CUSTOM policies', () => {
         reason: 'PolicyFailsClosed',
         message: `spec.provider: "grpc": there is no service security/${HOST}: what the policy selects is denied`,
       }),
+    ]);
+  });
+  it('says in its findings that a provider which speaks HTTP is not asked about ports that do not', () => {
+    const both = entry('web', 'default', '10.0.0.2', [
+      { number: 9080, name: 'http', protocol: 'HTTP' },
+      { number: 9090, name: 'tcp', protocol: 'TCP' },
+      { number: 9091, name: 'other' },
+    ]);
+    const view = buildView([both, authz, policy('p', 'http'), policy('q', 'grpc')], 1, {
+      ...settings,
+      multipleAuthorizers: true,
+    });
+    const { errors } = inOneGo(nodeCompiler()(view, node));
+    const what = (ports: string) =>
+      `spec.provider: speaks HTTP and is not asked about ${ports}: the policy does not restrict them`;
+    expect(errors.map(({ about, message }) => [about.metadata.name, message])).toEqual([
+      ['p', what('port 9090')],
+      ['p', what('connections to port 9091 that carry no HTTP')],
     ]);
   });
 });

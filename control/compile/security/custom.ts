@@ -30,6 +30,18 @@ const DRY_RUN = 'istio_dry_run_custom_';
 
 type Filters = { readonly http: HttpFilter[]; readonly tcp: NetworkFilter[] };
 
+/** CUSTOM policies whose provider speaks HTTP alone: as in Istio, it is not asked about connections that carry no HTTP. */
+export function notAskedAboutTcp(
+  policies: readonly AuthorizationPolicy[],
+  authorizers: Authorizers,
+): readonly AuthorizationPolicy[] {
+  return policies.filter((policy) => {
+    const authorizer = authorizers.get(providerOf(policy));
+    const isCustom = specOf(policy).action === 'CUSTOM' && !isDryRun(policy);
+    return isCustom && authorizer !== undefined && !('reason' in authorizer) && authorizer.tcp === undefined;
+  });
+}
+
 /** @param policies those of one workload, of any action */
 export function buildCustomFilters(
   policies: readonly AuthorizationPolicy[],
@@ -54,14 +66,19 @@ export function buildCustomFilters(
   for (const name of [...byProvider.keys()].sort()) {
     const named = byProvider.get(name)!;
     const authorizer = ctx.authorizers.get(name);
-    if (isAmbiguous) deny(named, name, 'the workload has CUSTOM policies of several providers', ctx, filters);
-    else if (authorizer === undefined)
+    // A provider that cannot be asked is reported first: a misspelled name is what makes several of one.
+    if (authorizer === undefined)
       deny(named, name, 'there is no such extension provider for authorization', ctx, filters);
     else if ('reason' in authorizer) deny(named, name, authorizer.reason, ctx, filters);
+    else if (isAmbiguous) deny(named, name, severalProviders([...byProvider.keys()]), ctx, filters);
     else ask(named, name, authorizer, ctx, filters);
   }
   if (dry.length > 0) addRbac({ shadowRules: rulesOf('CUSTOM', dry, ctx), shadowRulesStatPrefix: DRY_RUN }, filters);
   return ctx.kind === 'http' ? filters.http : filters.tcp;
+}
+
+function severalProviders(names: readonly string[]): string {
+  return `the workload has CUSTOM policies of several providers (${names.toSorted().join(', ')})`;
 }
 
 function providerOf(policy: AuthorizationPolicy): string {

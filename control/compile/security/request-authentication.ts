@@ -128,8 +128,8 @@ export function withTokens(
   authentication: (port: number) => readonly HttpFilter[],
 ): (port: number) => Authorization {
   return (port) => {
-    const { http, tcp } = authorization(port);
-    return { http: { ...http, authentication: authentication(port) }, tcp };
+    const { http, ...rest } = authorization(port);
+    return { http: { ...http, authentication: authentication(port) }, ...rest };
   };
 }
 

@@ -112,6 +112,7 @@ export const inbound = generator<InboundInput, InboundResources>(
       const ingress = ingressOf(sidecars[i]);
       return ingress.length > 0 ? [[workload, ingress]] : [];
     });
+    const onError = (finding: Finding) => void errors.push(finding);
     const input: Inbound = {
       settings,
       namespace,
@@ -127,7 +128,7 @@ export const inbound = generator<InboundInput, InboundResources>(
           authorizers,
           settings,
           workloads,
-          onError: (finding) => void errors.push(finding),
+          onError,
         }),
         authentications(tokenPolicies, workloads, { rootNamespace: settings.rootNamespace, clearsRoutes: false }),
       ),
@@ -136,6 +137,7 @@ export const inbound = generator<InboundInput, InboundResources>(
       appPorts: labelsFrom(given.appPorts),
       captured: given.captured,
       note,
+      onError,
     };
     const ports = inboundPorts(input);
     const bound = boundInboundListeners(
@@ -166,6 +168,7 @@ interface Inbound extends InboundPorts {
   readonly portsWithMode: readonly number[];
   /** What guards the port of that number; 0: every port that no workload serves. */
   authorization(port: number): Authorization;
+  onError(finding: Finding): void;
   plugins(port: number): PluginFilters;
 }
 
@@ -243,6 +246,7 @@ function boundInboundListeners(input: Inbound, ports: readonly InboundPort[]): L
 function portChains(input: Inbound, item: InboundPort, name: string, captured: boolean): FilterChain[] {
   const { settings } = input;
   const guards = guardsOf(input, item.port);
+  if (!isHttp(item.protocol)) reportNotAsked(input, item);
   const mode = input.mode(item.port);
   const at: FilterChainMatch = captured ? { destinationPort: item.port } : {};
   const cluster = inboundCluster(item.port);
@@ -330,6 +334,16 @@ interface Guards {
   /** Of connections that carry HTTP, in front of the connection manager. */
   readonly connections: readonly NetworkFilter[];
   readonly tcp: readonly NetworkFilter[];
+}
+
+function reportNotAsked({ authorization, onError }: Inbound, { port, protocol }: InboundPort): void {
+  const what = protocol === 'UNSUPPORTED' ? `connections to port ${port} that carry no HTTP` : `port ${port}`;
+  for (const about of authorization(port).notAsked)
+    onError({
+      about,
+      reason: 'RuleWithoutEffect',
+      message: `spec.provider: speaks HTTP and is not asked about ${what}: the policy does not restrict them`,
+    });
 }
 
 function guardsOf(input: Inbound, port: number): Guards {

@@ -5,7 +5,12 @@
 import { celRefusal } from '../../../shared/cel/expression.ts';
 import type { ExtensionProvider, ProviderType } from '../../../shared/resources/mesh-config/mesh-config-providers.ts';
 import type { AccessLogging } from '../../../shared/resources/schema/telemetry.ts';
-import { ISTIO_JSON_FORMAT, ISTIO_TEXT_FORMAT, unreadablePart } from '../../../shared/xds/access-log-format.ts';
+import {
+  ISTIO_JSON_FORMAT,
+  ISTIO_TEXT_FORMAT,
+  unreadablePart,
+  unreadablePartOfJson,
+} from '../../../shared/xds/access-log-format.ts';
 import type { AccessLogFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { specOf } from '../../mesh/fields.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
@@ -172,7 +177,7 @@ function writtenFormat(
   note: (message: string) => void,
 ): object {
   const unreadable = format?.labels
-    ? unreadableIn(format.labels)
+    ? unreadablePartOfJson(format.labels)
     : format?.text
       ? unreadablePart(format.text)
       : undefined;
@@ -185,17 +190,6 @@ function writtenFormat(
     );
   const text = readable?.text || ISTIO_TEXT_FORMAT;
   return { textFormatSource: { inlineString: text.endsWith('\n') ? text : `${text}\n` } };
-}
-
-/** The first part of any text of a JSON format that proxies would refuse. */
-function unreadableIn(value: unknown): string | undefined {
-  if (typeof value === 'string') return unreadablePart(value);
-  if (typeof value !== 'object' || value === null) return undefined;
-  for (const item of Object.values(value)) {
-    const found = unreadableIn(item);
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }
 
 const jsonFormat = (fields: object) => ({ jsonFormat: fields, jsonFormatOptions: { sortProperties: false } });

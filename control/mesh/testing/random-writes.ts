@@ -60,11 +60,15 @@ const workloadEntry = fc
   })
   .map(({ own, ...spec }) => ({ labels: own, spec: compact(spec) }));
 
-const service = fc
+const selectingService = fc
   .record({ app, port: some(80, 9000), name: some('http', 'tcp'), ip: some('10.96.0.1', 'None') })
   .map(({ app: selected, port, name, ip }) => ({
     spec: { selector: { app: selected }, clusterIP: ip, ports: [{ port, name }] },
   }));
+
+const alias = some(...HOSTS).map((externalName) => ({ spec: { type: 'ExternalName', externalName } }));
+
+const service = fc.oneof({ weight: 3, arbitrary: selectingService }, { weight: 1, arbitrary: alias });
 
 const endpointSlice = fc
   .record({ of: app, addresses: fc.uniqueArray(address, { minLength: 1, maxLength: 2 }), ready: fc.boolean() })

@@ -12,6 +12,7 @@ import { defaultHttp2Options } from '../codec/h2/options.ts';
 import type { ExchangeConfig } from '../exchange/exchange-config.ts';
 import { compileLocalReplies } from '../exchange/local-reply-map.ts';
 import { FilterChain } from '../filters/chain.ts';
+import { decoratorOf } from '../headers/decorator.ts';
 import { HeaderTreatment } from '../headers/forward-headers.ts';
 import { compileObservers, outlierObserver } from '../request/request-observer.ts';
 import { TimerPool } from '../request/timers.ts';
@@ -107,6 +108,7 @@ function compileExchange(options: ConnectionManagerOptions, overload: OverloadSt
     routes: options.routes,
     filters: new FilterChain([...(options.httpProxy?.filters ?? []), ...options.filters]),
     headers: new HeaderTreatment(config, runtime),
+    decorator: config.tracing && decoratorOf(options.outbound ?? false),
     mapReply: compileLocalReplies(config.localReplyConfig, runtime),
     normalization: {
       normalize: config.normalizePath ?? false,

@@ -21,6 +21,8 @@ export interface ConnectionManagerOptions {
   readonly httpProxy?: { readonly filters: readonly HttpFilter[] } | undefined;
   readonly clusters: ClusterSet;
   readonly runtime: Runtime;
+  /** It serves the clients of a workload, or of the mesh (`traffic_direction` OUTBOUND). Default: false. */
+  readonly outbound?: boolean;
   /** Access log, metrics, spans; outlier detection is always there. */
   readonly observers: readonly RequestObserver[];
   /** Reports exceptions in this proxy, which a client sees as 500. */

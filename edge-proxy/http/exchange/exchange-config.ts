@@ -2,6 +2,7 @@
 import type { PathNormalization } from '../../../shared/match/path.ts';
 import type { Connection } from '../../runtime/runtime.ts';
 import type { FilterChain } from '../filters/chain.ts';
+import type { Decorator } from '../headers/decorator.ts';
 import type { HeaderTreatment } from '../headers/forward-headers.ts';
 import type { DownstreamInfo } from '../request/request-context.ts';
 import type { RouterConfig } from '../router/router-config.ts';
@@ -12,6 +13,8 @@ export interface ExchangeConfig {
   readonly routes: () => RouteTable | undefined;
   readonly filters: FilterChain;
   readonly headers: HeaderTreatment;
+  /** Undefined: tracing is not configured. */
+  readonly decorator: Decorator | undefined;
   /** Changes answers made here; undefined: none. */
   readonly mapReply: LocalReplyMap | undefined;
   readonly normalization: PathNormalization;

@@ -157,6 +157,7 @@ export class Exchange implements RequestSink, RouterClient, RequestBodyOwner, Re
   private routed(): void {
     const { request, config } = this;
     config.router.events.routed?.(request);
+    config.decorator?.request(request);
     this.run = new FilterRun(request, config.filters.of(request.route), config.routes);
     this.body.filter(this.run);
   }

@@ -35,7 +35,7 @@ export interface ResponseOwner {
   replyOrCut(made: LocalReply): void;
 }
 
-type ResponseConfig = Pick<ExchangeConfig, 'headers' | 'router' | 'bufferLimit' | 'onInternalError'>;
+type ResponseConfig = Pick<ExchangeConfig, 'headers' | 'decorator' | 'router' | 'bufferLimit' | 'onInternalError'>;
 
 export class ExchangeResponse implements ResponseFlowClient {
   private readonly owner: ResponseOwner;
@@ -131,6 +131,7 @@ export class ExchangeResponse implements ResponseFlowClient {
   /** Throws what compiled config throws. */
   private sendHead(head: ResponseHead, end: boolean, tunnel: boolean): void {
     this.config.headers.response(this.owner.request, head.headers);
+    this.config.decorator?.response(this.owner.request, head.headers);
     this.tunnel = tunnel;
     this.writeHead(head, end);
   }
@@ -142,6 +143,7 @@ export class ExchangeResponse implements ResponseFlowClient {
     request.responseStatus = head.status;
     try {
       this.config.headers.response(request, head.headers);
+      this.config.decorator?.response(request, head.headers);
     } catch (error) {
       this.config.onInternalError(error);
     }

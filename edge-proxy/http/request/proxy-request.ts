@@ -64,6 +64,8 @@ export class ProxyRequest implements RequestContext, RequestHead {
   /** Of its trace, in hexadecimal; '': it has none. */
   traceId = '';
   spanId = '';
+  /** What the response calls the operation; '': nothing. */
+  operation = '';
 
   constructor(head: RequestHead, downstream: DownstreamInfo, startMs: number) {
     this.downstream = downstream;

@@ -25,6 +25,8 @@ export interface RouteEntry {
   readonly virtualHost: string;
   readonly action: ForwardAction | RedirectAction | DirectAction;
   readonly includeAttemptCount: boolean;
+  /** What tracing calls its requests, for the next proxy; absent: it is not passed on. */
+  readonly operation?: string;
   /** Its requests are counted under this name, too; undefined: they are not. */
   readonly statPrefix?: string;
   /** Per-route configuration of filters; undefined: none. */

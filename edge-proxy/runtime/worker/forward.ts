@@ -92,6 +92,7 @@ function compileExchange({
   return {
     filters: new FilterChain(filters),
     headers: new HeaderTreatment(manager, time),
+    decorator: undefined,
     mapReply: undefined,
     // Istio's default (BASE): the worker's routes see the path that the gateway's policies will see.
     normalization: { normalize: true },

@@ -20,10 +20,7 @@ const rules = (proxies: readonly ZoneMember[], more: object = {}) => ({
 const shares = (...[groups, given]: Parameters<typeof zoneParts>) => {
   const parts = zoneParts(groups, given);
   const total = parts?.reduce((sum, { weight }) => sum + weight, 0) ?? 0;
-  return (
-    parts &&
-    parts.map((part) => [part.hosts.map(({ locality }) => locality)[0], Math.round((100 * part.weight) / total)])
-  );
+  return parts?.map((part) => [part.hosts.map(({ locality }) => locality)[0], Math.round((100 * part.weight) / total)]);
 };
 
 describe('zone-aware routing', () => {

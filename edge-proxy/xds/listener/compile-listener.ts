@@ -123,7 +123,7 @@ export function compileListener(
     ignoresTotalLimit: listener.ignoreGlobalConnLimit ?? false,
     sniff: compileInspection(
       listener,
-      [...chains.values()].some((chain) => chain.secure !== undefined),
+      [...chains.values()].some((chain) => chain.secure),
     ),
     log: errorAt('accessLog', () => parts.connectionLog(listener)),
   };
@@ -249,6 +249,7 @@ function compileTerminal(
     httpProxy: parts.httpProxy(listener),
     clusters: parts.clusters,
     runtime: parts.runtime,
+    outbound: listener.trafficDirection === 'OUTBOUND',
     observers: [stats, ...parts.requestObservers(listener, config)],
     onInternalError: internalErrors(listener, parts),
     draining: () => parts.draining(listener.drainType === 'MODIFY_ONLY'),

@@ -140,6 +140,7 @@ function compileRoute(
     overrides: compileOverrides(levels, filters),
     includeAttemptCount: host.includeRequestAttemptCount ?? false,
     ...(route.statPrefix && { statPrefix: route.statPrefix }),
+    ...(route.decorator?.operation && route.decorator.propagate !== false && { operation: route.decorator.operation }),
   };
   return { match, entry, draw: compileDraw(route, entry, scope, levels, `${path}.route.weightedClusters`, deps) };
 }

@@ -137,6 +137,10 @@ function checkEndpoints(report: Report, spec: ServiceEntrySpec): void {
     if (endpoint.address?.startsWith('unix://') && (spec.ports ?? []).length > 1) {
       report.violation(`${path}.address`, 'serviceentry.unix', 'a unix socket can serve one port only');
     }
+    if (endpoint.address?.startsWith('unix://') && spec.exportTo?.some((item) => item !== '.' && item !== '~')) {
+      const message = 'a unix socket is called by proxies of its own namespace alone, whatever exportTo says';
+      report.warn(`${path}.address`, 'serviceentry.unix', message);
+    }
     for (const name of Object.keys(endpoint.ports ?? {})) {
       if (!names.has(name)) {
         report.violation(keyPath(`${path}.ports`, name), 'serviceentry.port', `"${name}" is none of spec.ports`);

@@ -24,6 +24,7 @@ export const ANNOTATION_EFFECTS: NamedEffects = {
   'proxy.istio.io/config': on(['WorkloadEntry', 'WorkloadGroup'], 'control/compile/node/proxy-config.test.ts'),
   'istio.io/dry-run': on(['AuthorizationPolicy']),
   'internal.istio.io/route-semantics': on(['VirtualService']),
+  'internal.istio.io/gateway-service': on(['Gateway'], 'control/compile/gateway/gateway-ports.test.ts'),
   // Both are refused where they would have an effect.
   'internal.istio.io/parents': unused(''),
   'internal.istio.io/parent-namespace': unused(''),

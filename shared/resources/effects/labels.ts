@@ -18,6 +18,10 @@ export const LABEL_EFFECTS: NamedEffects = {
   'service.istio.io/workload-name': unused(' yet: a workload is named by its proxy'),
   'networking.istio.io/gatewayPort': unused(' yet: gateways of other networks are not called'),
   'networking.istio.io/enable-autoallocate-ip': on(['ServiceEntry'], 'control/status/address-allocator.test.ts'),
+  'experimental.istio.io/disable-gateway-port-translation': on(
+    ['Service', 'ServiceEntry'],
+    'control/compile/gateway/gateway-ports.test.ts',
+  ),
   'topology.istio.io/subzone': unused(': the locality is a field of the endpoint'),
   'topology.istio.io/network': unused(' yet: the network is a field of the endpoint'),
   'topology.istio.io/cluster': unused(' yet: the mesh has one cluster'),

@@ -1,4 +1,5 @@
 /** What the extension providers of MeshConfig do, by their types. */
+import { unreadablePartOfJson } from '../../xds/access-log-format.ts';
 import { PROVIDERS, type ProviderType } from '../mesh-config/mesh-config-providers.ts';
 
 const LOG_FILES: ReadonlySet<unknown> = new Set([undefined, '', '/dev/stdout', '/dev/stderr']);
@@ -20,10 +21,10 @@ const REASONS: Readonly<Record<ProviderType, (provider: object) => string | unde
   stackdriver: () => 'has no effect: Google Cloud is sent nothing',
   prometheus: () => undefined,
   envoyFileAccessLog: (provider) => {
-    const { path } = provider as { path?: string };
-    return LOG_FILES.has(path)
-      ? undefined
-      : `is not written: proxies write to /dev/stdout or /dev/stderr only, not to ${path}`;
+    const { path, logFormat } = provider as { path?: string; logFormat?: object };
+    if (!LOG_FILES.has(path)) return `is not written: proxies write to /dev/stdout or /dev/stderr only, not to ${path}`;
+    const part = unreadablePartOfJson(logFormat);
+    return part && `is written in Istio's default format: proxies cannot read ${part} of its logFormat`;
   },
   envoyHttpAls: () => NO_LOG_SERVICE,
   envoyTcpAls: () => NO_LOG_SERVICE,

@@ -41,13 +41,15 @@ export const ServiceSpec = object({
   ),
   clusterIPs: list(string(), { max: 2 }).describe('Virtual addresses, one for each address family, clusterIP first.'),
   type: oneOfNames(['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName']).describe(
-    'How it is reached; ExternalName is an alias of another domain name. Default: ClusterIP.',
+    'How it is reached; ExternalName makes it an alias of another domain name. Default: ClusterIP.',
   ),
   externalIPs: list(string()).describe('Further addresses it is reached at. Kept, not used.'),
   sessionAffinity: oneOfNames(['None', 'ClientIP']).describe('Kept, not used: see DestinationRule. Default: None.'),
   loadBalancerIP: string().describe('Deprecated. Kept, not used.'),
   loadBalancerSourceRanges: list(string()).describe('Clients a load balancer lets in. Kept, not used.'),
-  externalName: string().describe('Domain name that it is an alias of, with type ExternalName.'),
+  externalName: string().describe(
+    'Domain name that it is an alias of, with type ExternalName. Where a service has the name, calls of the alias go to it, and ports are not read.',
+  ),
   externalTrafficPolicy: oneOfNames(['Cluster', 'Local']).describe('Kept, not used. Default: Cluster.'),
   healthCheckNodePort: nodePort().describe('Kept, not used.'),
   publishNotReadyAddresses: bool().describe(

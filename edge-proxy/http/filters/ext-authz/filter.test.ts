@@ -42,7 +42,14 @@ const message = (fill: (writer: ProtoWriter) => void) => {
 /** CheckResponse with one header of ok_response. */
 const setting = (key: string, value: string) =>
   message((w) =>
-    w.message(3, (ok) => ok.message(2, (option) => option.message(1, (h) => (h.text(1, key), h.latin1(2, value))))),
+    w.message(3, (ok) =>
+      ok.message(2, (option) =>
+        option.message(1, (h) => {
+          h.text(1, key);
+          h.latin1(2, value);
+        }),
+      ),
+    ),
   );
 
 const counts = new Map<string, { value: number }>();
@@ -107,7 +114,14 @@ describe('what an authorization service cannot do', () => {
     const connect = { method: 'CONNECT', path: '', authority: 'a.test:443' };
     const path = await judge(GRPC, saying(setting(':path', '/x')), connect);
     expect([path.answer, path.request.path]).toEqual([undefined, '']);
-    const query = message((w) => w.message(3, (ok) => ok.message(7, (q) => (q.text(1, 'a'), q.text(2, 'b')))));
+    const query = message((w) =>
+      w.message(3, (ok) =>
+        ok.message(7, (q) => {
+          q.text(1, 'a');
+          q.text(2, 'b');
+        }),
+      ),
+    );
     expect((await judge(GRPC, saying(query), connect)).answer).toMatchObject({ status: 500 });
   });
   it('answer with a status that no answer has', async () => {
@@ -284,7 +298,12 @@ describe('CheckResponse', () => {
   });
   it('an action of a response header that there is not makes it invalid', () => {
     const bytes = message((w) =>
-      w.message(3, (ok) => ok.message(6, (o) => (o.message(1, (h) => h.text(1, 'a')), o.uint(3, 9)))),
+      w.message(3, (ok) =>
+        ok.message(6, (o) => {
+          o.message(1, (h) => h.text(1, 'a'));
+          o.uint(3, 9);
+        }),
+      ),
     );
     expect(readCheckResponse(bytes)).toEqual({ kind: 'invalid' });
   });
