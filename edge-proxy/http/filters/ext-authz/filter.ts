@@ -53,12 +53,12 @@ export function createExtAuthzFilter(
     const question = { context, maxBodyBytes: body?.buffer ?? 0, contextExtensions };
     return serviceFor(route)
       .check(question)
-      .then((verdict) => (context.signal.aborted ? failure : settle(context, verdict, now() - began)));
+      .then((verdict) => (context.signal.aborted ? failure : settle(context, verdict, began)));
   };
 
-  const settle = (context: FilterContext, verdict: Verdict, tookMs: number): HeadAnswer => {
+  const settle = (context: FilterContext, verdict: Verdict, began: number): HeadAnswer => {
     if (verdict.kind === 'invalid') return invalid();
-    keepMetadata(context.request, verdict, tookMs);
+    keepMetadata(context.request, verdict, began);
     if (verdict.kind === 'allowed') return admit(context, verdict);
     return verdict.kind === 'denied' ? deny(verdict) : fail(context.request, verdict);
   };
@@ -71,14 +71,14 @@ export function createExtAuthzFilter(
   const keepMetadata = (
     request: RequestContext,
     { kind, metadata }: Exclude<Verdict, { kind: 'invalid' }>,
-    tookMs: number,
+    began: number,
   ) => {
     if (metadata === undefined || Object.keys(metadata).length === 0) return;
     if (!rules.takesMetadata) {
       count('ignored_dynamic_metadata');
       return;
     }
-    const values: DynamicMetadata = kind === 'allowed' ? { ...metadata, ext_authz_duration: tookMs } : metadata;
+    const values: DynamicMetadata = kind === 'allowed' ? { ...metadata, ext_authz_duration: now() - began } : metadata;
     request.metadata ??= {};
     request.metadata[NAME] = Object.assign(Object.create(null) as object, request.metadata[NAME], values);
   };
