@@ -23,7 +23,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       // Beside the code, in one process. `npm run check` runs these alone. Files share modules, which are loaded once a worker.
-      project('unit', ['{shared,control,edge-proxy,deploy}/**/*.test.ts', 'tests/*.test.ts'], LONG, false),
+      project('unit', ['{shared,control,edge-proxy,machine,deploy}/**/*.test.ts', 'tests/*.test.ts'], LONG, false),
       project('properties', LONG),
       // Proxies, control planes and commands as processes of their own.
       project('process', ['tests/*/**/*.test.ts'], ['tests/{fuzz,interop,peers}/**']),

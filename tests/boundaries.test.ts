@@ -7,17 +7,22 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Which folders a folder may not import from, and why. `runtime` means node:*, bun:*, Bun and Deno. */
 const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
-  { from: /^shared\//, never: /^(control|edge-proxy|deploy|tests)\//, why: 'shared is what both planes agree on' },
+  { from: /^shared\//, never: /^(control|edge-proxy|machine|deploy|tests)\//, why: 'shared is what both planes agree on' },
   { from: /^shared\//, never: /^(node:|bun:)/, why: 'shared runs in every runtime, browser included' },
   {
     from: /^edge-proxy\//,
-    never: /^(control|deploy|tests)\//,
-    why: 'the proxy knows the control plane only by its API',
+    never: /^(control|machine|deploy|tests)\//,
+    why: 'the proxy knows the control plane only by its API, and takes the machine as it is',
+  },
+  {
+    from: /^machine\//,
+    never: /^(control|edge-proxy|deploy|tests)\//,
+    why: 'what sets up a machine starts the proxy as a process',
   },
   {
     from: /^control\//,
     except: /^control\/cli\//,
-    never: /^edge-proxy\//,
+    never: /^(edge-proxy|machine)\//,
     why: 'the control plane knows proxies only by xDS',
   },
   {
@@ -48,7 +53,7 @@ const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
   },
   { from: /^control\/store\//, never: /^control\/(?!store\/)/, why: 'a store knows resources and nothing above' },
   { from: /^control\/(discovery|ca)\//, never: /^control\/(api|cli)\//, why: 'routes call services, not the reverse' },
-  { from: /^(control|edge-proxy|shared)\//, never: /^tests\//, why: 'the product does not import its tests' },
+  { from: /^(control|edge-proxy|machine|shared)\//, never: /^tests\//, why: 'the product does not import its tests' },
 ];
 
 /**
@@ -147,7 +152,7 @@ function imports(file: string): string[] {
 }
 
 describe('import boundaries', () => {
-  const files = ['shared', 'control', 'edge-proxy'].flatMap(sources);
+  const files = ['shared', 'control', 'edge-proxy', 'machine'].flatMap(sources);
 
   it('sees the source tree', () => expect(files.length).toBeGreaterThan(20));
 
@@ -195,7 +200,7 @@ describe('import boundaries', () => {
   });
 
   it('tests take processes, meshes and ports from tests/kit, which alone takes them from deploy/local', () => {
-    const broken = ['shared', 'control', 'edge-proxy', 'tests']
+    const broken = ['shared', 'control', 'edge-proxy', 'machine', 'tests']
       .flatMap(withTests)
       .filter((file) => !file.startsWith('tests/kit/'))
       .flatMap((file) =>

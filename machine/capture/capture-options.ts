@@ -1,0 +1,35 @@
+/** What of a host's traffic is redirected to the proxy. */
+
+export interface CaptureOptions {
+  /** Numeric user id of the proxy: its own connections are exempt. */
+  readonly proxyUid: number;
+  readonly outbound: OutboundCapture;
+  readonly inbound: InboundCapture;
+  /** Port of the proxy's DNS server, to which queries for port 53 are redirected; undefined: they are not. */
+  readonly dnsPort: number | undefined;
+  /** Whether IPv6 is redirected as well. Where it is not, it is left alone. */
+  readonly ipv6: boolean;
+}
+
+/** Fields as Istio's annotations `traffic.sidecar.istio.io/…` name them. CIDRs of both families. */
+export interface OutboundCapture {
+  /** `*`: every address. */
+  readonly includeIPRanges: '*' | readonly string[];
+  readonly excludeIPRanges: readonly string[];
+  /** In addition to those of includeIPRanges. */
+  readonly includePorts: readonly number[];
+  readonly excludePorts: readonly number[];
+  readonly excludeInterfaces: readonly string[];
+  /** Users and groups whose connections are exempt, besides the proxy's. */
+  readonly excludeUids: readonly number[];
+  readonly excludeGids: readonly number[];
+  /** What becomes of captured connections while no proxy listens. */
+  readonly withoutProxy: 'open' | 'shut';
+}
+
+/** Ports of workloads alone; while no proxy listens they are shut. */
+export interface InboundCapture {
+  /** `*`: every port but those excluded, SSH and the control plane's among them. */
+  readonly includePorts: '*' | readonly number[];
+  readonly excludePorts: readonly number[];
+}

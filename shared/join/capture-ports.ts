@@ -1,0 +1,20 @@
+/** Where captured traffic arrives: Istio's ports, and the names of the listening sockets that a proxy inherits. */
+
+export const CAPTURE_PORTS = { outbound: 15001, inbound: 15006, dns: 15053 } as const;
+
+/**
+ * Transparent listening sockets (IP_TRANSPARENT), by the names that systemd's `FileDescriptorName=` and LISTEN_FDNAMES have.
+ * `outbound` and `inbound` are IPv4, the others IPv6 alone.
+ */
+export const CAPTURE_SOCKETS = {
+  outbound: { family: 4, port: CAPTURE_PORTS.outbound },
+  outbound6: { family: 6, port: CAPTURE_PORTS.outbound },
+  inbound: { family: 4, port: CAPTURE_PORTS.inbound },
+  inbound6: { family: 6, port: CAPTURE_PORTS.inbound },
+} as const;
+export type CaptureSocket = keyof typeof CAPTURE_SOCKETS;
+
+/**
+ * TULLE_LISTEN_FDS: `outbound=3,inbound=4`. It precedes LISTEN_FDS and LISTEN_FDNAMES, whose LISTEN_PID names a launcher's process.
+ */
+export const LISTEN_VARIABLE = 'TULLE_LISTEN_FDS';
