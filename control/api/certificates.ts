@@ -4,14 +4,23 @@ import * as z from 'zod';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { formatWorkloadId, parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import { AccountError, type Accounts } from '../ca/accounts.ts';
-import { type Authority, CsrError, TtlError, ttlSeconds } from '../ca/authority.ts';
+import {
+  type Authority,
+  type CheckedRequest,
+  CsrError,
+  type IssuedCertificate,
+  TtlError,
+  ttlSeconds,
+} from '../ca/authority.ts';
 import {
   JoinTokenError,
   type JoinTokens,
   joinTokenTtlSeconds,
+  type TokenHolder,
   TokenLimitError,
   type TokenSummary,
 } from '../ca/join-tokens.ts';
+import { JoinError, type Joins, joinByToken, type NewJoin } from '../ca/joins.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import { bearer, requireAdmin } from './auth.ts';
@@ -43,6 +52,7 @@ export interface CertificateRoutesOptions {
   authority: Authority;
   tokens: JoinTokens;
   accounts: Accounts;
+  joins: Joins;
   jwtSvids: JwtSvids;
   events?: ControlEvents;
   /** Reports internal errors; details are not sent to clients. */
@@ -66,7 +76,7 @@ export interface CertificateRoutesOptions {
  * for the control plane's audience as bearer token.
  */
 export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEnv> {
-  const { authority, tokens, accounts, jwtSvids, events = eventsTo() } = options;
+  const { authority, tokens, accounts, joins, jwtSvids, events = eventsTo() } = options;
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => {
     const refused = refusal(error);
@@ -113,9 +123,10 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     const spiffeId = await allowed(token === undefined ? workloadCaller(c) : await tokenHolder(token));
     // Every check precedes the use of the token: an invalid request must not cost a token.
     const checked = await authority.check(csr, spiffeId, ttl);
-    if (token !== undefined) await tokens.redeem(token);
+    const holder = token === undefined ? undefined : await tokens.redeem(token);
     await allowed(spiffeId);
-    const { certificateChain, notAfter } = await authority.sign(checked);
+    const issued = holder ? await firstCertificate(checked, holder) : await renewal(c, checked);
+    const { certificateChain, notAfter } = issued;
     const proof = token === undefined ? 'certificate' : 'join token';
     events.issued({ identity: spiffeId, proof, document: 'X.509-SVID', expires: notAfter });
     return secretAnswer(c, { certificateChain, trustBundle: authority.trustBundle, notAfter: rfc3339(notAfter) });
@@ -145,6 +156,26 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     return formatWorkloadId({ trustDomain: authority.trustDomain, ...(await tokens.peek(token)) });
   }
 
+  /** Handed out once its join is durable. */
+  async function firstCertificate(checked: CheckedRequest, holder: TokenHolder): Promise<IssuedCertificate> {
+    const issued = await authority.sign(checked);
+    await joins.begin(joinByToken(holder), issued);
+    return issued;
+  }
+
+  /** By the certificate that the client presented. */
+  async function renewal(c: Context<ApiEnv>, checked: CheckedRequest): Promise<IssuedCertificate> {
+    const caller = c.get('caller');
+    if (caller.kind !== 'workload' || !caller.certificate) throw new Error('the caller has no certificate');
+    const { spiffeId, certificate } = caller;
+    const join =
+      (await joins.forRenewal(certificate.serial)) ??
+      (await joins.adopt(plainJoin(spiffeId, 'a certificate of an earlier version'), certificate));
+    const issued = await authority.sign(checked, joins.nextSerial(join.id));
+    await joins.renewed(join.id, issued);
+    return issued;
+  }
+
   /** Asked at every issue and renewal, again right before it signs: a revocation may have come meanwhile. */
   async function allowed(spiffeId: string): Promise<string> {
     await accounts.check(parseWorkloadId(spiffeId));
@@ -167,6 +198,12 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   }
 }
 
+/** Of a workload that belongs to no WorkloadGroup. */
+function plainJoin(spiffeId: string, by: string): NewJoin {
+  const { namespace, serviceAccount } = parseWorkloadId(spiffeId);
+  return { namespace, serviceAccount, group: undefined, by, labels: {}, ephemeral: false };
+}
+
 /** The authority's errors as responses. All others are internal errors. */
 function refusal(error: Error): Error {
   if (error instanceof CsrError || error instanceof TtlError || error instanceof JwtRequestError) {
@@ -175,7 +212,7 @@ function refusal(error: Error): Error {
   if (error instanceof JoinTokenError || error instanceof JwtSvidError) {
     return new ApiError(401, 'Unauthorized', error.message);
   }
-  if (error instanceof AccountError) return forbidden(error.message);
+  if (error instanceof AccountError || error instanceof JoinError) return forbidden(error.message);
   if (error instanceof TokenLimitError) return new ApiError(409, 'Conflict', error.message);
   return error;
 }

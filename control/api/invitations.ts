@@ -1,15 +1,17 @@
 /** `POST /v1/invitations`: the token with which machines join, and what else they need to know. */
+import { createHash } from 'node:crypto';
 import { Hono } from 'hono';
 import * as z from 'zod';
 import { labelKeyViolation, labelValueViolation } from '../../shared/match/labels.ts';
 import { AccountError, type Accounts } from '../ca/accounts.ts';
+import type { Authority } from '../ca/authority.ts';
 import { type JoinTokens, joinTokenTtlSeconds, joinTokenUses, TokenLimitError } from '../ca/join-tokens.ts';
 import { addedLabelViolation } from '../workloads/added-labels.ts';
 import { templateOf } from '../workloads/group-template.ts';
+import type { GroupReader } from '../workloads/read-group.ts';
 import { requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { DnsLabel, DnsSubdomain, invalidRequest, readRequest, rfc3339, secretAnswer } from './identity-body.ts';
-import type { GroupReader } from './join.ts';
 import { ApiError, forbidden, respondToError } from './resources/status.ts';
 
 const REQUEST = { bytes: 16 * 1024, timeoutMs: 10_000, depth: 4, values: 128 };
@@ -53,7 +55,7 @@ export interface InvitationRoutesOptions {
   readonly accounts: Pick<Accounts, 'check'>;
   readonly group: GroupReader;
   readonly controlPlanes: () => readonly string[];
-  readonly rootHash: () => string;
+  readonly authority: Pick<Authority, 'roots'>;
   readonly report?: (error: unknown) => void;
 }
 
@@ -62,7 +64,7 @@ export interface InvitationRoutesOptions {
  * malformed, or a label that may not be added. Invitations are listed and revoked as join tokens (`/v1/join-tokens`).
  */
 export function invitationRoutes(options: InvitationRoutesOptions): Hono<ApiEnv> {
-  const { tokens, accounts, group: groupOf, controlPlanes, rootHash, report = () => {} } = options;
+  const { tokens, accounts, group: groupOf, controlPlanes, authority, report = () => {} } = options;
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => respondToError(report)(refusal(error), c));
 
@@ -78,7 +80,7 @@ export function invitationRoutes(options: InvitationRoutesOptions): Hono<ApiEnv>
       id,
       token,
       expires: rfc3339(expires),
-      rootHash: rootHash(),
+      rootHash: rootHash(authority),
       controlPlanes: controlPlanes(),
     };
     return secretAnswer(c, answer);
@@ -113,6 +115,10 @@ function checkLabels(held: Readonly<Record<string, string>>, labels: Readonly<Re
   if (Object.keys(labels).length > MAX_LABELS)
     violations.push({ field: 'labels', message: `must not be more than ${MAX_LABELS}` });
   if (violations.length > 0) throw invalidRequest(violations);
+}
+
+function rootHash({ roots }: Pick<Authority, 'roots'>): string {
+  return createHash('sha256').update(new Uint8Array(roots[0]!.rawData)).digest('hex');
 }
 
 function refusal(error: Error): Error {

@@ -1,3 +1,4 @@
+import { createHash, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,11 +75,11 @@ function build(judges: Judges, limits = new WorkLimits()): Hono<ApiEnv> {
       namespace === 'default' && name === 'reviews' ? group : undefined,
     controlPlanes: () => ['https://10.0.0.1:15012'],
   };
-  made.route('/', invitationRoutes({ ...common, tokens, rootHash: () => 'ab'.repeat(32) }));
+  made.route('/', invitationRoutes({ ...common, tokens, authority }));
   const joins = {
     begin: async (join: NewJoin, { serial, notAfter }: { serial: string; notAfter: number }) => {
       begun.push({ ...join, serial });
-      return { ...join, serial, notAfter, id: '0'.repeat(16), created: 0, revoked: undefined };
+      return { ...join, serial, notAfter, id: '0'.repeat(16), created: 0, revoked: undefined, reason: undefined };
     },
   };
   made.route('/', joinRoutes({ ...common, authority, judges, joins, limits }));
@@ -100,7 +101,8 @@ it('makes a machine a workload of the group that it was invited to', async () =>
   const invited = await invite({ group: 'reviews', uses: 2, labels: { rack: 'r1' }, ephemeral: true });
   expect(invited.status).toBe(200);
   expect(invited.headers.get('cache-control')).toBe('no-store');
-  expect(invited.body).toMatchObject({ rootHash: 'ab'.repeat(32), controlPlanes: ['https://10.0.0.1:15012'] });
+  const rootHash = createHash('sha256').update(new X509Certificate(authority.trustBundle).raw).digest('hex');
+  expect(invited.body).toMatchObject({ rootHash, controlPlanes: ['https://10.0.0.1:15012'] });
   expect(invited.body.token).toContain(`.${invited.body.id}.`);
 
   const joined = await joinWith(invited.body.token, { namespace: 'default', group: 'reviews', ttlSeconds: 60 });

@@ -1,5 +1,4 @@
 /** `POST /v1/join`: a machine without a certificate shows what it has, and becomes a workload of the mesh. */
-import { X509Certificate } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import { formatWorkloadId } from '../../shared/identity/spiffe.ts';
 import { type JoinAnswer, JoinRequest } from '../../shared/join/join-protocol.ts';
@@ -10,7 +9,8 @@ import type { Joins, NewJoin } from '../ca/joins.ts';
 import { EvidenceError, type Judges, judge } from '../join/join-evidence.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import { withAddedLabels } from '../workloads/added-labels.ts';
-import { type GroupTemplate, templateOf, type WorkloadGroup } from '../workloads/group-template.ts';
+import { type GroupTemplate, templateOf } from '../workloads/group-template.ts';
+import type { GroupReader } from '../workloads/read-group.ts';
 import type { ApiEnv } from './caller.ts';
 import { readRequest, rfc3339, secretAnswer } from './identity-body.ts';
 import { ApiError, badRequest, forbidden, respondToError } from './resources/status.ts';
@@ -18,9 +18,6 @@ import { WorkLimits } from './server/work-limits.ts';
 
 /** A certificate chain as evidence is the largest. */
 const REQUEST = { bytes: 96 * 1024, timeoutMs: 10_000, depth: 4, values: 64 };
-
-/** The WorkloadGroup of a namespace, as it is stored now. */
-export type GroupReader = (namespace: string, name: string) => Promise<WorkloadGroup | undefined>;
 
 export interface JoinRoutesOptions {
   readonly authority: Pick<Authority, 'trustDomain' | 'trustBundle' | 'check' | 'sign'>;
@@ -84,8 +81,9 @@ async function answerTo(
   await claim();
   // A revocation may have come meanwhile.
   await accounts.check(join);
-  const { certificateChain, notAfter } = await authority.sign(checked);
-  await joins.begin(join, { serial: serialOf(certificateChain), notAfter });
+  const { certificateChain, serial, notAfter } = await authority.sign(checked);
+  // Handed out once the join is durable.
+  await joins.begin(join, { serial, notAfter });
   events.issued({ identity: spiffeId, proof: request.evidence.kind, document: 'X.509-SVID', expires: notAfter });
   events.joined({ identity: spiffeId, group, by, address });
   return {
@@ -132,11 +130,6 @@ async function templateFor(groupOf: GroupReader, join: NewJoin): Promise<GroupTe
     'Conflict',
     `WorkloadGroup "${group}" of namespace "${namespace}" has service account "${template.serviceAccount}", not "${serviceAccount}" as when the machine was invited: make another invitation`,
   );
-}
-
-/** As `Join.serial` has it. */
-function serialOf(certificateChain: string): string {
-  return new X509Certificate(certificateChain).serialNumber.toLowerCase().replace(/^0+(?=.)/, '');
 }
 
 function refusal(error: Error): Error {

@@ -1,7 +1,7 @@
 /** What a joining machine shows, and who judges it: one judge for each kind of evidence. */
 import type { Evidence, JoinRequest } from '../../shared/join/join-protocol.ts';
 import type { JoinTokens } from '../ca/join-tokens.ts';
-import type { NewJoin } from '../ca/joins.ts';
+import { joinByToken, type NewJoin } from '../ca/joins.ts';
 
 export type EvidenceKind = Evidence['kind'];
 
@@ -57,11 +57,8 @@ export function judge(judges: Judges, request: JoinRequest): Promise<Judgement> 
 
 /** Of the token of an invitation. */
 export function tokenJudge(tokens: Pick<JoinTokens, 'peek' | 'redeem'>): Judge<'token'> {
-  return async ({ token }) => {
-    const { id, namespace, serviceAccount, group, labels = {}, ephemeral = false } = await tokens.peek(token);
-    return {
-      join: { namespace, serviceAccount, group, by: `token ${id}`, labels, ephemeral },
-      claim: async () => void (await tokens.redeem(token)),
-    };
-  };
+  return async ({ token }) => ({
+    join: joinByToken(await tokens.peek(token)),
+    claim: async () => void (await tokens.redeem(token)),
+  });
 }

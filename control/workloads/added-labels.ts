@@ -1,7 +1,7 @@
 /**
- * Labels that an invitation or a proxy adds to those of a WorkloadGroup. Policies and services select workloads by labels, so
- * that whoever sets a label decides which policies apply and whose requests arrive. istiod lets the node's labels replace those
- * of the group; here the group's labels hold, then those of the invitation, and a machine may only add others.
+ * Labels that an invitation or a proxy adds to those of a WorkloadGroup. Policies and services select workloads by labels: a
+ * machine that could choose them would choose which policies apply to it and whose requests it receives. istiod lets the node's
+ * labels replace those of the group; here the group's labels hold, then those of the invitation, and a machine may add others.
  */
 
 type Labels = Readonly<Record<string, string>>;
