@@ -21,9 +21,10 @@ import type { IdentityManager } from './control-client/identity.ts';
 import { buildNode } from './control-client/node.ts';
 import { ProxyConfig } from './control-client/proxy-config.ts';
 import type { ListeningAddress } from './listener/own-listeners.ts';
+import { startDns, withDns } from './mesh-dns.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './settings/process-settings.ts';
-import type { MeshSettings } from './settings/settings.ts';
+import { dnsPortOf, type MeshSettings } from './settings/settings.ts';
 import { WorkloadProber } from './workload-probe.ts';
 import { readRoots as checkRoots } from './x509/trusted-path.ts';
 
@@ -61,6 +62,8 @@ export interface RunningProcess {
   readonly adminPort: number;
   /** Where outbound listeners bind; absent where there are none by type. */
   readonly outboundAddress?: string | undefined;
+  /** Of the DNS server; absent: there is none. */
+  readonly dnsPort?: number | undefined;
   /** Config is in force: from the control plane, or the disk cache. */
   readonly ready: Promise<void>;
   /** Listener name -> the port it is really bound to. */
@@ -116,11 +119,13 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   if (settings.concurrency === undefined && taken.workers > 1)
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken);
+  const dns = await startDns(settings, runtime);
   const cache = new DiskCache(runtime.files, settings.data, log);
   const discovery = new DiscoveryClient({
     client,
     node: () => node,
-    target: proxy,
+    target: dns ? withDns(proxy, dns) : proxy,
+    answersDns: dns !== undefined,
     cache,
     time: runtime,
     log,
@@ -132,8 +137,10 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     log,
   });
   let ready = await discovery.restore();
+  if (ready) dns?.complete();
   const life = lifecycle(proxy, taken.terminationDrainMs, async () => {
     await discovery.stop();
+    await dns?.close();
     proxyConfig.stop();
     prober.stop();
     identity.stop();
@@ -145,7 +152,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     quit,
     taken,
     failure: () => expiryFailure(identity.current, runtime.now()),
-    metrics: () => expiryMetrics(identity.current, runtime.now()),
+    metrics: () => expiryMetrics(identity.current, runtime.now()) + (dns?.exposition() ?? ''),
+    config: () => ({ ...proxy.config(), ...(dns && { dnsHosts: dns.held }) }),
     refused: () => discovery.state.refused,
   });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
@@ -159,11 +167,13 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   const synced = discovery.synced.then(() => {
     ready = true;
+    dns?.complete();
   });
   const inForce = ready ? Promise.resolve() : synced;
   return {
     adminPort: life.listening.port,
     outboundAddress: node.metadata?.['OUTBOUND_BIND'] as string | undefined,
+    dnsPort: dns?.port,
     ready: inForce,
     ports: () => portsOf(proxy),
     stop: life.stop,
@@ -227,6 +237,7 @@ export function nodeOf({ settings, version, runtime }: Pick<MeshProxyDeps, 'sett
     appPorts: settings['app-port'],
     outboundBind: settings['outbound-bind'],
     httpProxyPort: settings['http-proxy-port'],
+    answersDns: dnsPortOf(settings) !== undefined,
   });
 }
 
@@ -239,6 +250,8 @@ interface State {
   /** In addition to those of the proxy. */
   readonly metrics: () => string;
   readonly refused: () => ReadonlyMap<string, string>;
+  /** Default: the proxy's. */
+  readonly config?: () => Partial<Snapshot>;
 }
 
 /** The admin endpoints of a running proxy; static and mesh proxies share them. */
@@ -256,7 +269,7 @@ export function adminOf(
     stats: () => proxy.statistics(),
     certificates: () => proxy.certificates(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
-    config: () => proxy.config(),
+    config: state.config ?? (() => proxy.config()),
     clusters: () => proxy.clusters(),
     listeners: () => proxy.listeners(),
     info: { version: parts.version, runtime: parts.runtime.name, nodeId },

@@ -34,8 +34,10 @@ export interface DiscoveryClientOptions {
   readonly log: (line: string, level?: LogLevel) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
-  /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`. */
+  /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`, `tulle.dns` with `answersDns`. */
   readonly features?: readonly Feature[];
+  /** The target answers DNS queries. */
+  readonly answersDns?: boolean;
   /** Hosts are fetched when they are first used. Absent: everything is. */
   readonly onDemand?: OnDemandOptions | undefined;
   readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
@@ -59,7 +61,6 @@ export interface OnDemandOptions {
   readonly unusedMs: number;
 }
 
-const EAGER_FEATURES = FEATURES.filter((feature) => feature !== 'tulle.on-demand');
 const NO_FEATURES: ReadonlySet<Feature> = new Set();
 /** Between polls that fail: a control plane that is back is found within this. */
 const MAX_WAIT_MS = 5000;
@@ -69,6 +70,7 @@ export class DiscoveryClient {
   private readonly backoff: Backoff;
   private readonly abort = new AbortController();
   private readonly config: ConfigInForce;
+  private readonly announced: readonly Feature[];
   private session: string | undefined;
   /** The control plane is of a version that refuses nodes with features. */
   private plain = false;
@@ -114,6 +116,7 @@ export class DiscoveryClient {
     });
     this.state = { live: false, lastAnswerMs: 0, polls: 0, failures: 0, refused: this.config.refused };
     this.lastSweep = options.time.now();
+    this.announced = options.features ?? FEATURES.filter((feature) => isUsed(feature, options));
     options.onDemand?.traffic.onWanted((type, name) => {
       if (this.wanted.add(type, name, options.time.now())) this.hurry?.();
     });
@@ -239,7 +242,7 @@ export class DiscoveryClient {
     if (more) return;
     this.settleReadiness();
     if (this.agreed.has('tulle.on-demand')) await this.sweep();
-    else await this.config.dropUnserved(this.agreed);
+    await this.config.dropUnserved(this.agreed);
   }
 
   /** Lets go of what has not been used for long. */
@@ -277,8 +280,7 @@ export class DiscoveryClient {
       if (this.session !== undefined) return { session: this.session, node, requests: this.withReopened() };
       return { node, requests: await subscribeRequests(this.config.held, NO_FEATURES) };
     }
-    const announced = this.options.features ?? (this.options.onDemand ? FEATURES : EAGER_FEATURES);
-    const node = { ...this.options.node(), clientFeatures: [...announced] };
+    const node = { ...this.options.node(), clientFeatures: [...this.announced] };
     if (this.session === undefined) return { node, requests: [] };
     return { session: this.session, node, requests: await this.requestsOfSession() };
   }
@@ -322,6 +324,11 @@ export class DiscoveryClient {
       this.options.log(`${error instanceof Error ? error.message : String(error)}; serving on, retrying`);
     this.failing = true;
   }
+}
+
+function isUsed(feature: Feature, { onDemand, answersDns }: DiscoveryClientOptions): boolean {
+  if (feature === 'tulle.on-demand') return onDemand !== undefined;
+  return feature !== 'tulle.dns' || answersDns === true;
 }
 
 /** The control plane answers it when there is something new: nothing in it asks for an answer. */

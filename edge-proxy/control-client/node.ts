@@ -21,6 +21,8 @@ export interface NodeSettings {
   readonly outboundBind: string | undefined;
   /** Loopback port for HTTP proxy requests; absent: none. */
   readonly httpProxyPort: number | undefined;
+  /** It answers DNS queries of the workload. */
+  readonly answersDns: boolean;
 }
 
 /** `sidecar~10.0.0.1~reviews-v1.default~default.svc.cluster.local`, with the metadata compile reads. */
@@ -44,6 +46,7 @@ export function buildNode(settings: NodeSettings): Node {
       ...(Object.keys(settings.appPorts).length === 0 ? {} : { APP_PORTS: { ...settings.appPorts } }),
       ...(settings.type === 'sidecar' ? { OUTBOUND_BIND: settings.outboundBind ?? outboundAddress(id) } : {}),
       ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
+      ...(settings.answersDns ? { DNS_CAPTURE: 'true' } : {}),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),
     userAgentName: `tulle-${settings.runtime}`,

@@ -24,7 +24,7 @@ import { mtlsModes } from '../security/peer-authentication.ts';
 import { noteTokenPolicies, type TokenPolicy, tokenPoliciesFor } from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
-import { type AllLayers, DERIVATIONS } from './derived-types.ts';
+import { type AllLayers, DERIVATIONS, dnsLayers } from './derived-types.ts';
 import { eagerOf } from './eager.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
@@ -83,6 +83,7 @@ class NodeAt implements CompiledNode {
       ...sets,
       clusters: sets.clusters.withLast(clusters),
       endpoints: sets.endpoints.withLast(endpoints),
+      dnsHosts: sets.dnsHosts.withLast((yield* dnsLayers(place)).at(-1) ?? sets.dnsHosts.last),
     };
     return new NodeAt(place, this.sources, next, this.own);
   }
@@ -193,6 +194,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
+  const answersDns = features.has('tulle.dns');
   return {
     view,
     proxy,
@@ -208,6 +210,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     patches,
     takesHosts,
     onDemand,
+    answersDns,
     selfDiscovers: discoversItself(view, proxy),
     findings: telemetry.findings,
   };
