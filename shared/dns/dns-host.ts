@@ -12,7 +12,7 @@ const DnsInstance = messageRequiring({ hostname: nonEmpty(), addresses: list(non
 
 export const DnsHost = messageRequiring(
   {
-    /** In full; `*.` in front stands for any labels. */
+    /** In full; `*.` in front means any labels. */
     name: nonEmpty(),
     /** It is a Kubernetes Service: also `reviews`, `reviews.shop` and `reviews.shop.svc` name it. */
     service: bool(),
