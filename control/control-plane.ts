@@ -20,6 +20,7 @@ import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
+import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
 import { compileInSlices } from './compile/node/node.ts';
@@ -66,6 +67,8 @@ export interface ControlPlaneOptions {
   sessionLimits?: Partial<SessionLimits>;
   /** Default: CONNECTION_LIMITS. */
   connectionLimits?: Partial<ConnectionLimits>;
+  /** Seconds after its end in which a certificate may still rejoin; 0: never. Default: REJOIN_GRACE_SECONDS. */
+  rejoinGrace?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
   /** Where `/metrics` is served; absent: nowhere. */
@@ -103,11 +106,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: svidTtl, maxTtl: maxSvidTtl });
     const accounts = await Accounts.open(store, fileRevocationStore(join(data, 'revocations.json')));
     const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
+    const graceMs = (options.rejoinGrace ?? REJOIN_GRACE_SECONDS.default) * 1000;
+    const joins = await openJoins(join(data, 'joins.sqlite'), { graceMs, log });
+    undo.unshift(() => joins.close());
     // The issuer is the URL workloads know, which a port chosen by the kernel gives only once the server listens.
     let mounted: ReturnType<typeof createApi> | undefined;
     const server: TlsServer = await startTlsServer({
       listen: { address: options.address, port: options.port },
       authority,
+      joins,
       dnsNames: options.dnsNames,
       ips: options.ips,
       ...(options.advertised && { advertised: options.advertised }),
@@ -195,7 +202,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       report,
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
-    app.route('/', certificateRoutes({ authority, tokens, accounts, jwtSvids, events, report }));
+    app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, events, report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
@@ -219,7 +226,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
 const OWN =
-  /^(resources\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
+  /^((resources|joins)\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
 
 /** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
 async function openDataFolder(data: string): Promise<void> {

@@ -4,8 +4,16 @@ import * as z from 'zod';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { formatWorkloadId, parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import { AccountError, type Accounts } from '../ca/accounts.ts';
-import { type Authority, CsrError, TtlError, ttlSeconds } from '../ca/authority.ts';
-import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds, type TokenSummary } from '../ca/join-tokens.ts';
+import {
+  type Authority,
+  type CheckedRequest,
+  CsrError,
+  type IssuedCertificate,
+  TtlError,
+  ttlSeconds,
+} from '../ca/authority.ts';
+import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds, type TokenSummary, tokenId } from '../ca/join-tokens.ts';
+import { JoinError, type Joins, type NewJoin } from '../ca/joins.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import { bearer, requireAdmin } from './auth.ts';
@@ -43,6 +51,7 @@ export interface CertificateRoutesOptions {
   authority: Authority;
   tokens: JoinTokens;
   accounts: Accounts;
+  joins: Joins;
   jwtSvids: JwtSvids;
   events?: ControlEvents;
   /** Reports internal errors; details are not sent to clients. */
@@ -65,7 +74,7 @@ export interface CertificateRoutesOptions {
  * for the control plane's audience as bearer token.
  */
 export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEnv> {
-  const { authority, tokens, accounts, jwtSvids, events = eventsTo() } = options;
+  const { authority, tokens, accounts, joins, jwtSvids, events = eventsTo() } = options;
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => {
     const refused = refusal(error);
@@ -114,7 +123,8 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     const checked = await authority.check(csr, spiffeId, ttl);
     if (token !== undefined) await tokens.redeem(token);
     await allowed(spiffeId);
-    const { certificateChain, notAfter } = await authority.sign(checked);
+    const issued = token === undefined ? await renewal(c, checked) : await firstCertificate(checked, spiffeId, token);
+    const { certificateChain, notAfter } = issued;
     const proof = token === undefined ? 'certificate' : 'join token';
     events.issued({ identity: spiffeId, proof, document: 'X.509-SVID', expires: notAfter });
     return secret(c, { certificateChain, trustBundle: authority.trustBundle, notAfter: rfc3339(notAfter) });
@@ -144,6 +154,30 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     return formatWorkloadId({ trustDomain: authority.trustDomain, ...(await tokens.peek(token)) });
   }
 
+  /** Handed out once its join is durable. */
+  async function firstCertificate(
+    checked: CheckedRequest,
+    spiffeId: string,
+    token: string,
+  ): Promise<IssuedCertificate> {
+    const issued = await authority.sign(checked);
+    await joins.begin(plainJoin(spiffeId, `token ${tokenId(token)}`), issued);
+    return issued;
+  }
+
+  /** By the certificate that the client presented. */
+  async function renewal(c: Context<ApiEnv>, checked: CheckedRequest): Promise<IssuedCertificate> {
+    const caller = c.get('caller');
+    if (caller.kind !== 'workload' || !caller.certificate) throw new Error('the caller has no certificate');
+    const { spiffeId, certificate } = caller;
+    const join =
+      (await joins.forRenewal(certificate.serial)) ??
+      (await joins.adopt(plainJoin(spiffeId, 'a certificate of an earlier version'), certificate));
+    const issued = await authority.sign(checked, joins.nextSerial(join.id));
+    await joins.renewed(join.id, issued);
+    return issued;
+  }
+
   /** Asked at every issue and renewal, again right before it signs: a revocation may have come meanwhile. */
   async function allowed(spiffeId: string): Promise<string> {
     await accounts.check(parseWorkloadId(spiffeId));
@@ -164,6 +198,12 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     if (c.get('caller').kind !== 'anonymous' || token === undefined) return workloadCaller(c);
     return (await jwtSvids.authenticate(token)).spiffeId;
   }
+}
+
+/** Of a workload that belongs to no WorkloadGroup. */
+function plainJoin(spiffeId: string, by: string): NewJoin {
+  const { namespace, serviceAccount } = parseWorkloadId(spiffeId);
+  return { namespace, serviceAccount, group: undefined, by, labels: {}, ephemeral: false };
 }
 
 /** Responses that hold credentials must not be cached. */
@@ -192,7 +232,7 @@ function refusal(error: Error): Error {
   if (error instanceof JoinTokenError || error instanceof JwtSvidError) {
     return new ApiError(401, 'Unauthorized', error.message);
   }
-  if (error instanceof AccountError) return forbidden(error.message);
+  if (error instanceof AccountError || error instanceof JoinError) return forbidden(error.message);
   return error;
 }
 

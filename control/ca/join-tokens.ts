@@ -147,6 +147,9 @@ export class JoinTokens {
   }
 }
 
+/** The id of a token that was found: what may be shown of it. */
+export const tokenId = (token: string): string => TOKEN.exec(token)?.[1] ?? '';
+
 const TOKEN_FILE = /^([0-9a-f]{16})(?:\.used|\.revoked)?\.json$/;
 
 /**
