@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { FetchTurns } from './fetch-turns.ts';
 
-/** Requests in the order in which they begin; each ends when it is told to. */
+/** Requests in the order in which they begin; each ends when the test ends it. */
 function asking(limits: { inAll: number; perNamespace: number; perHost: number }) {
   const turns = new FetchTurns(limits);
   const begun: string[] = [];
