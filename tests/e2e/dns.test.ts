@@ -15,6 +15,8 @@ const DIG = works('dig', ['-v']);
 if (!DIG) console.warn('skipped: dig is not installed');
 
 const SERVICES = 1000;
+/** So many hosts a ServiceEntry has. */
+const EACH = 40;
 
 describe.skipIf(!DIG).each(RUNTIMES)('the DNS server of a %s proxy', (runtime: RuntimeName) => {
   const mesh = new LoopbackMesh();
@@ -27,10 +29,16 @@ apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: { name: ${name} }
 spec:
-  hosts: ["${host}"]
+  hosts: [${host}]
   ports: [{ number: 80, name: http, protocol: HTTP }]
   ${more}
 ---`;
+  const many = (i: number) =>
+    entry(
+      `many-${i}`,
+      Array.from({ length: EACH }, (_, k) => `many-${i * EACH + k}.example`).join(),
+      `addresses: [10.20.${i}.1]`,
+    );
   const start = async (name: string, type: 'sidecar' | 'router', ...flags: string[]) => {
     const port = (await freePorts(1))[0]!;
     ports.set(name, port);
@@ -59,6 +67,8 @@ spec:
       })),
     });
     await mesh.startControl();
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'other' } };
+    await mesh.api.call('POST', '/api/v1/namespaces', namespace);
     await mesh.apply(`
 apiVersion: v1
 kind: Service
@@ -77,7 +87,7 @@ addressType: IPv4
 ports: [{ name: sql, port: 5432 }]
 endpoints: [{ addresses: [10.1.0.1], hostname: db-0 }, { addresses: [10.1.0.2], hostname: db-1 }]
 ---
-${entry('wild', '*.wild.example', 'addresses: [10.9.0.1]')}
+${entry('wild', '"*.wild.example"', 'addresses: [10.9.0.1]')}
 ${entry('api', 'api.example.com', 'resolution: DNS')}
 `);
     sidecar = await start('web', 'sidecar');
@@ -105,8 +115,7 @@ ${entry('api', 'api.example.com', 'resolution: DNS')}
     expect(answer).toMatch(/status: NOERROR/);
     expect(answer).toMatch(/flags: qr aa rd ra; QUERY: 1, ANSWER: 0/);
     expect(await status('nope.example.org')).toBe('NXDOMAIN');
-    expect(await status('example.org AXFR +notcp')).toBeUndefined();
-    expect(await status('example.org IXFR=1 +notcp')).toBe('REFUSED');
+    for (const type of ['AXFR', 'IXFR=1']) expect(await dig(`example.org ${type}`)).toContain('Transfer failed');
     expect(await status('version.bind CH TXT')).toBe('REFUSED');
     expect(await status('reviews +opcode=NOTIFY')).toBe('NOTIMP');
     expect(await status('reviews +edns=1 +noednsneg')).toBe('BADVERS');
@@ -148,18 +157,15 @@ endpoints: [{ addresses: [10.1.0.7], hostname: db-7 }]`);
   });
 
   it('has the names of a thousand services, in gateways and eager proxies too', async () => {
-    const yaml = Array.from({ length: SERVICES }, (_, i) =>
-      entry(`many-${i}`, `many-${i}.example`, `addresses: [10.${20 + Math.floor(i / 250)}.${i % 250}.1]`),
-    );
-    for (let i = 0; i < SERVICES; i += 100) await mesh.apply(yaml.slice(i, i + 100).join('\n'));
+    for (let i = 0; i < SERVICES; i += EACH) await mesh.apply(many(i / EACH));
     await until('the last name is there', async () => (await short(`many-${SERVICES - 1}.example`)).length === 1);
     const names = join(mesh.folder, 'names');
     writeFileSync(names, Array.from({ length: SERVICES }, (_, i) => `many-${i}.example\n`).join(''));
     const all = (await dig(`+short -f ${names}`)).split('\n').filter(Boolean);
-    expect(all).toEqual(Array.from({ length: SERVICES }, (_, i) => `10.${20 + Math.floor(i / 250)}.${i % 250}.1`));
+    expect(all).toEqual(Array.from({ length: SERVICES }, (_, i) => `10.20.${Math.floor(i / EACH)}.1`));
     await Promise.all([start('gateway', 'router'), start('eager', 'sidecar', '--discovery', 'eager')]);
     for (const name of ['gateway', 'eager']) {
-      expect(await short('many-500.example', name)).toEqual(['10.22.0.1']);
+      expect(await short('many-500.example', name)).toEqual(['10.20.12.1']);
       expect(await short('reviews', name)).toEqual(['10.96.0.1']);
     }
   });
@@ -169,10 +175,10 @@ endpoints: [{ addresses: [10.1.0.7], hostname: db-7 }]`);
     await mesh.control.stop('SIGKILL');
     await mesh.restartProxy('web');
     expect(await short('api.example.com')).toEqual(vip);
-    expect(await short('many-7.example')).toEqual(['10.20.7.1']);
+    expect(await short('many-7.example')).toEqual(['10.20.0.1']);
     expect(await short('www.example.org')).toEqual(['192.0.2.80']);
     await mesh.startControl();
-    await mesh.remove(entry('many-7', 'many-7.example'));
+    await mesh.remove(many(0));
     await until(
       'a name that leaves the mesh is asked elsewhere',
       async () => (await status('many-7.example')) === 'NXDOMAIN',
