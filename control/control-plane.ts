@@ -9,6 +9,7 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { installRoutes } from './api/install.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
@@ -68,6 +69,8 @@ export interface ControlPlaneOptions {
   connectionLimits?: Partial<ConnectionLimits>;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
+  /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
+  installFiles?: string | undefined;
   /** Where `/metrics` is served; absent: nowhere. */
   monitoring?: { readonly address: string; readonly port: number };
   version: string;
@@ -191,6 +194,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, accounts, jwtSvids, events, report }));
     app.route('/', discoveryApi(discovery, report));
+    app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
     const { monitoring } = options;

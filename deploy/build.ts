@@ -18,6 +18,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Metafile } from 'esbuild';
 import pkg from '../package.json' with { type: 'json' };
+import { buildInstallFiles } from './install-files.ts';
 import { bundleWorker } from './worker/bundle.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -46,6 +47,8 @@ export async function buildPackage(folder: string): Promise<string[]> {
   declare(folder);
   const libraries = [...new Set(bundles.flatMap(librariesOf))].sort();
   writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), libraries.map(licenseOf).join('\n'));
+  // What bare machines download is larger than the package by far.
+  writeFileSync(join(folder, '.npmignore'), 'install\n');
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest(), null, 2)}\n`);
   return libraries;
 }
@@ -133,4 +136,7 @@ if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {
   const folder = join(ROOT, 'dist');
   const libraries = await buildPackage(folder);
   process.stdout.write(`${folder}: tulle ${pkg.version}, with ${libraries.join(', ')} inside\n`);
+  const { files } = buildInstallFiles(folder, pkg.version, (line) => process.stderr.write(`${line}\n`));
+  for (const { name, bytes } of files)
+    process.stdout.write(`${join(folder, 'install', name)}: ${(bytes / 1e6).toFixed(1)} MB\n`);
 }

@@ -7,7 +7,11 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Which folders a folder may not import from, and why. `runtime` means node:*, bun:*, Bun and Deno. */
 const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
-  { from: /^shared\//, never: /^(control|edge-proxy|machine|deploy|tests)\//, why: 'shared is what both planes agree on' },
+  {
+    from: /^shared\//,
+    never: /^(control|edge-proxy|machine|deploy|tests)\//,
+    why: 'shared is what both planes agree on',
+  },
   { from: /^shared\//, never: /^(node:|bun:)/, why: 'shared runs in every runtime, browser included' },
   {
     from: /^edge-proxy\//,
@@ -215,6 +219,8 @@ describe('import boundaries', () => {
     const launchers = [
       'control/cli/bin.mjs',
       'deploy/build.ts',
+      'deploy/executable.ts',
+      'deploy/install-files.ts',
       'deploy/local/program.ts',
       'edge-proxy/runtime/process/application.ts',
       'edge-proxy/runtime/workers.ts',
