@@ -28,7 +28,7 @@ export function buildExecutable(target: ExecutableTarget, file: string): void {
   const runtime = own ? [] : [`--target=bun-${target}`, `--compile-executable-path=${runtimeOf(target)}`];
   const minify = ['--minify-syntax', '--minify-whitespace'];
   mkdirSync(dirname(file), { recursive: true });
-  const program = join(ROOT, 'control/cli/executable.ts');
+  const program = join(ROOT, 'deploy/executable-main.ts');
   const args = ['build', '--compile', ...runtime, ...minify, ...CLOSED, program, '--outfile', file];
   execFileSync(bun, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'pipe'] });
 }
