@@ -34,8 +34,12 @@ const BANNER = `// @bun
 import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);`;
 
-/** Replaces `folder` with the package. @returns the bundled libraries, sorted */
-export async function buildPackage(folder: string): Promise<string[]> {
+/**
+ * Replaces `folder` with the package.
+ * @param types without them it is the package as a bare machine installs it
+ * @returns the bundled libraries, sorted
+ */
+export async function buildPackage(folder: string, types = true): Promise<string[]> {
   rmSync(folder, { recursive: true, force: true });
   const bundles = [
     await bundle(['control/cli/main.ts', ...LIBRARY], folder, 'control/cli'),
@@ -44,7 +48,7 @@ export async function buildPackage(folder: string): Promise<string[]> {
   ];
   for (const name of LAUNCHER) copy(`control/cli/${name}`, folder);
   for (const name of ['README.md', 'LICENSE'].filter((file) => existsSync(join(ROOT, file)))) copy(name, folder);
-  declare(folder);
+  if (types) declare(folder);
   const libraries = [...new Set(bundles.flatMap(librariesOf))].sort();
   writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), libraries.map(licenseOf).join('\n'));
   // What bare machines download is larger than the package by far.

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   EXECUTABLE_TARGETS,
+  type ExecutableTarget,
   executableFile,
   INSTALL_MANIFEST,
   type InstallFile,
@@ -17,12 +18,17 @@ import { buildExecutable } from './executable.ts';
  * Fills `install` in the built package `folder`.
  * @param report one line on each executable that cannot be built here
  */
-export function buildInstallFiles(folder: string, version: string, report: (line: string) => void): InstallManifest {
+export function buildInstallFiles(
+  folder: string,
+  version: string,
+  report: (line: string) => void,
+  targets: readonly ExecutableTarget[] = EXECUTABLE_TARGETS,
+): InstallManifest {
   const install = join(folder, 'install');
   const names = [PACKAGE_FILE];
   mkdirSync(install, { recursive: true });
   pack(folder, join(install, PACKAGE_FILE));
-  for (const target of EXECUTABLE_TARGETS) {
+  for (const target of targets) {
     const name = executableFile(target);
     try {
       buildExecutable(target, join(install, name));

@@ -88,8 +88,10 @@ async function become(
 }
 
 /** On Deno, which cannot replace a process, and in the single executable, this process runs the proxy itself. */
-const canBecome = (): boolean => process.execve !== undefined && !bringsProxy;
-let bringsProxy = false;
+const canBecome = (): boolean => process.execve !== undefined && !isExecutable;
+let isExecutable = false;
+/** Whether this is the single executable, of which the proxy is a part. */
+export const bringsProxy = (): boolean => isExecutable;
 
 /** @throws CliError where another one is requested */
 function ownRuntime(asked: string | undefined): RuntimeName {
@@ -105,7 +107,7 @@ let loadProxy = (): Promise<unknown> => import(pathToFileURL(program('../../edge
 
 /** @param load imports `edge-proxy/main`, which runs the proxy with the arguments of this process */
 export function setProxyProgram(load: () => Promise<unknown>): void {
-  bringsProxy = true;
+  isExecutable = true;
   loadProxy = load;
 }
 
