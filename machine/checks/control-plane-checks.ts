@@ -1,4 +1,4 @@
-/** Whether the control planes can be reached, are those of the mesh, and tell the same time. */
+/** Whether the control planes can be reached, are those of the mesh, and have the same time. */
 import { type Reached, reach } from '../join/control-plane.ts';
 import { type Category, type Finding, failure, ok, warning } from './finding.ts';
 
@@ -31,8 +31,8 @@ export async function checkControlPlanes(urls: readonly string[], rootHash: stri
     const poses = error.includes('another root certificate');
     return [(poses || reached.length === 0 ? failure : warning)(description, error, hint.join('; '))];
   });
-  const told = reached.find(({ aheadMs }) => aheadMs !== undefined);
-  if (told) checks.push(clockFinding(told.aheadMs!, told.url));
+  const timed = reached.find(({ aheadMs }) => aheadMs !== undefined);
+  if (timed) checks.push(clockFinding(timed.aheadMs!, timed.url));
   return { category: { categoryName: 'control-plane', checks }, reached };
 }
 

@@ -16,7 +16,7 @@ export class JoinError extends Error {
 export interface Reached {
   /** PEM of the root that the invitation names. */
   readonly root: string;
-  /** Milliseconds by which this machine's clock is ahead of the control plane's; undefined: it told no time. */
+  /** Milliseconds by which this machine's clock is ahead of the control plane's; undefined: its answer has no time. */
   readonly aheadMs: number | undefined;
   /** The address of this machine on the way to the control plane. */
   readonly address: string;
@@ -49,12 +49,12 @@ export async function reach(url: string, rootHash: string): Promise<Reached> {
     throw new JoinError(
       `${url} has another root certificate than the invitation names: something poses as the control plane, or its CA was replaced; nothing secret was sent; make a new invitation`,
     );
-  const told = date === undefined ? Number.NaN : Date.parse(date);
+  const theirs = date === undefined ? Number.NaN : Date.parse(date);
   // A Date header has whole seconds.
   const here = (begun + Date.now()) / 2 - 500;
   return {
     root: encodePem('CERTIFICATE', root),
-    aheadMs: Number.isNaN(told) ? undefined : here - told,
+    aheadMs: Number.isNaN(theirs) ? undefined : here - theirs,
     address: localAddress,
   };
 }

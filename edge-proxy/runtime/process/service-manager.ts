@@ -10,10 +10,11 @@ const socket = process.env[VARIABLE];
 // Not for workers, nor for the application.
 delete process.env[VARIABLE];
 
-/** Does nothing where no service manager waits. @param report one line where it cannot be told */
+/** Does nothing where no service manager waits. @param report one line where that fails */
 export function notifyReady(report: (line: string) => void): void {
   if (!socket) return;
-  const failed = (reason: string) => report(`${VARIABLE}: the service manager cannot be told of readiness: ${reason}`);
+  const failed = (reason: string) =>
+    report(`${VARIABLE}: readiness cannot be reported to the service manager: ${reason}`);
   try {
     const child = spawn('systemd-notify', ['--ready'], {
       env: { ...process.env, [VARIABLE]: socket },
