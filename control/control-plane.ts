@@ -9,6 +9,7 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { installRoutes } from './api/install.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
 import { Neighbours } from './api/neighbours.ts';
@@ -77,6 +78,8 @@ export interface ControlPlaneOptions {
   rejoinGrace?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
+  /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
+  installFiles?: string | undefined;
   /** Where `/metrics` is served; absent: nowhere. */
   monitoring?: { readonly address: string; readonly port: number };
   version: string;
@@ -214,6 +217,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.route('/', invitationRoutes({ ...joining, tokens }));
     app.route('/', joinRoutes({ ...joining, joins, judges: { token: tokenJudge(tokens) }, events }));
     app.route('/', discoveryApi(discovery, report));
+    app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
     const { monitoring } = options;

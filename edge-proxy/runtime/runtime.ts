@@ -318,6 +318,8 @@ export interface ProcessControl {
     command: readonly [string, ...string[]],
     environment: Readonly<Record<string, string | undefined>>,
   ): Application;
+  /** Tells the service manager that started this process that it is ready; absent: there can be none. */
+  notifyReady?(report: (line: string) => void): void;
   /**
    * `writeOut` and `writeError`, of workers started later too, go to the end of `file`, or without one to standard error.
    * @throws Error where the file cannot be opened
