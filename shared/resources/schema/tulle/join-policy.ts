@@ -11,7 +11,7 @@ const name = (what: string) => string({ min: 1, max: 253 }).describe(what);
 const keysUrl = () => string({ min: 1, max: 2048 });
 const audiences = () =>
   list(string({ min: 1, max: 512 }).describe('An audience.'), { min: 1, max: 16 }).describe(
-    'A token must name one of these in aud: a name that stands for this mesh alone, so that tokens for others are refused.',
+    'A token must name one of these in aud: a name that means this mesh alone, so that tokens for others are refused.',
   );
 const maxAge = (what: string) => duration(1000).describe(what);
 
