@@ -2,7 +2,7 @@
 import { children, expect, objectIdentifier, only, SEQUENCE } from '../identity/asn1.ts';
 import { decodePem } from '../identity/pem.ts';
 
-/** First, so that the signature stands for nothing else. */
+/** In front, so that the signature is of no use for another purpose. */
 const PURPOSE = 'tulle-join-csr:';
 
 /**

@@ -1,5 +1,7 @@
 /** What judging evidence comes to: the rules of policies that it matches, or why it is refused. */
 
+import { EvidenceError, type EvidenceErrorCode } from '../join-evidence.ts';
+
 /** One rule of a JoinPolicy, for one kind of evidence. */
 export interface Rule<E> {
   /** As the log names it: `JoinPolicy shop/ci rules[0]`. */
@@ -30,20 +32,12 @@ export interface Proof<R> {
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 
-/** `unproved`: the evidence proves nothing; `not-allowed`: no policy allows who it proves; `unavailable`: it cannot be judged now. */
-export type RefusalCode = 'unproved' | 'not-allowed' | 'unavailable';
-
-/**
- * Evidence that is refused. The message is for the caller, who is anonymous: one line that says nothing of the policies;
- * `detail` is for the log.
- */
-export class Refusal extends Error {
+/** Evidence that is refused. The message is for the caller, who is anonymous: it says nothing of the policies; `detail` is for the log. */
+export class Refusal extends EvidenceError {
   override name = 'Refusal';
-  readonly code: RefusalCode;
   readonly detail: string;
-  constructor(code: RefusalCode, message: string, detail = message) {
-    super(message);
-    this.code = code;
+  constructor(code: EvidenceErrorCode, message: string, detail = message) {
+    super(code, message);
     this.detail = detail;
   }
 }
