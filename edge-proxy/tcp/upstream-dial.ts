@@ -53,12 +53,12 @@ export class UpstreamDial {
     else this.dial(this.choose());
   }
 
-  /** The cluster has no endpoints but the one that the server name leads to. */
+  /** The cluster has no endpoints but the one that the server name, or the original destination, leads to. */
   private resolveDestination(resolveDestination: NonNullable<Cluster['resolveDestination']>): void {
-    const { serverName } = this.record.downstream;
+    const { downstream } = this.record;
     const { sniPort } = this.config;
-    const named = sniPort > 0 && serverName !== '';
-    const found = named ? resolveDestination(`${serverName}:${sniPort}`, undefined) : undefined;
+    const name = sniPort > 0 && downstream.serverName !== '' ? `${downstream.serverName}:${sniPort}` : '';
+    const found = name === '' && !downstream.redirected ? undefined : resolveDestination(name, undefined, downstream);
     if (!(found instanceof Promise)) {
       this.dial(found);
       return;
