@@ -7,7 +7,11 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Which folders a folder may not import from, and why. `runtime` means node:*, bun:*, Bun and Deno. */
 const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
-  { from: /^shared\//, never: /^(control|edge-proxy|machine|deploy|tests)\//, why: 'shared is what both planes agree on' },
+  {
+    from: /^shared\//,
+    never: /^(control|edge-proxy|machine|deploy|tests)\//,
+    why: 'shared is what both planes agree on',
+  },
   { from: /^shared\//, never: /^(node:|bun:)/, why: 'shared runs in every runtime, browser included' },
   {
     from: /^edge-proxy\//,
@@ -107,7 +111,8 @@ const planes: Record<string, string[][]> = {
       'compile/telemetry/',
     ],
     ['compile/node/'],
-    ['discovery/', 'jwks/', 'status/'],
+    ['workloads/'],
+    ['discovery/', 'jwks/', 'status/', 'join/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],
