@@ -2,6 +2,7 @@
 import './compile-cache.mjs';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
+import { registerCaptureCommands } from './capture.ts';
 import { CliError, readText } from './cli-error.ts';
 import {
   type ClientFlags,
@@ -162,6 +163,8 @@ program
 registerResourceCommands(program);
 
 registerTokenCommands(program);
+
+registerCaptureCommands(program);
 
 client(
   program
