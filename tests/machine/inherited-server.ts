@@ -18,7 +18,9 @@ for (const word of (process.env[LISTEN_VARIABLE] ?? '').split(',').filter(Boolea
   const server = createServer((connection) => {
     const local = `${connection.localAddress} ${connection.localPort}`;
     connection.on('error', () => {});
-    connection.end(`${JSON.stringify({ socket, local, remote: String(connection.remoteAddress) } satisfies Accepted)}\n`);
+    connection.end(
+      `${JSON.stringify({ socket, local, remote: String(connection.remoteAddress) } satisfies Accepted)}\n`,
+    );
   });
   server.listen({ fd: Number(fd) }, () => process.stdout.write(`serves ${socket}\n`));
 }
