@@ -59,7 +59,7 @@ describe('authenticate', () => {
     };
     expect(await caller(undefined, reviews)).toEqual(workload);
     const certificate = { notBefore: 1000, notAfter: 2000 };
-    const presented = await app.request('/', {}, { peerSpiffeId: reviews, peerValidity: certificate });
+    const presented = await app.request('/', {}, { peerSpiffeId: reviews, peerCertificate: certificate });
     expect(await presented.json()).toEqual({ ...workload, certificate });
     expect(await caller('Bearer wrong', reviews)).toEqual(workload);
     for (const header of [undefined, 'Bearer wrong', 'Bearer', 'Basic right', 'right', 'Bearer right right'])

@@ -101,13 +101,13 @@ export function bearer(authorization: string | undefined): string | undefined {
 function callerOf(
   isAdmin: AdminCheck,
   authorization: string | undefined,
-  { peerSpiffeId, peerValidity }: Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'peerValidity'>,
+  { peerSpiffeId, peerCertificate }: Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'peerCertificate'>,
 ): Caller {
   const token = bearer(authorization);
   if (token && isAdmin(token)) return { kind: 'admin' };
   const peer = peerSpiffeId === undefined ? undefined : workload(peerSpiffeId);
   if (!peer) return { kind: 'anonymous' };
-  return peerValidity ? { ...peer, certificate: peerValidity } : peer;
+  return peerCertificate ? { ...peer, certificate: peerCertificate } : peer;
 }
 
 /** undefined for an id that is not a workload's: such a peer is anonymous. */

@@ -1,6 +1,11 @@
 import type { Validity } from '../../shared/identity/verify.ts';
 import type { BodyBudget } from './server/body-budget.ts';
 
+/** The X.509-SVID of a client; `serial` is lower-case hexadecimal without leading zeros. */
+export interface PeerCertificate extends Validity {
+  readonly serial: string;
+}
+
 /** Who is calling the control API, from the TLS layer and the bearer token. Set once per request, before any route. */
 export type Caller =
   | { kind: 'anonymous' }
@@ -14,8 +19,8 @@ export type Caller =
       serviceAccount: string;
       /** It presented a JWT-SVID, which is weaker proof than a private key: it is sent no private keys. */
       byToken?: true;
-      /** Of the X.509-SVID that it presented. */
-      certificate?: Validity;
+      /** The X.509-SVID that it presented. */
+      certificate?: PeerCertificate;
     };
 
 /** The environment of every hono app under control/api. */
@@ -23,8 +28,8 @@ export interface ApiEnv {
   Bindings: {
     /** SPIFFE id of a client certificate that the TLS server verified itself. */
     peerSpiffeId?: string;
-    /** When that certificate is valid. */
-    peerValidity?: Validity;
+    /** That certificate. */
+    peerCertificate?: PeerCertificate;
     remoteAddress?: string;
     /** Memory for the bodies of requests; absent: no limit of all together. */
     bodies?: BodyBudget;

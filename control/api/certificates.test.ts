@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,8 +10,11 @@ import { generateKeys } from '../../shared/identity/keys.ts';
 import { parseSvid } from '../../shared/identity/svid.ts';
 import { Accounts } from '../ca/accounts.ts';
 import { openAuthority } from '../ca/authority.ts';
-import { JoinTokens, memoryTokenStore } from '../ca/join-tokens.ts';
+import { JoinTokens } from '../ca/join-tokens.ts';
 import { type JwtSvids, openJwtSvids } from '../ca/jwt-svids.ts';
+import { randomSerial } from '../ca/key-material.ts';
+import { openJoins } from '../ca/life/sqlite-joins.ts';
+import { memoryTokenStore } from '../ca/token-store.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { createInitialNamespaces } from './app.ts';
@@ -24,6 +28,7 @@ let app: Hono<ApiEnv>;
 let jwtSvids: JwtSvids;
 let store: ResourceStore;
 let accounts: Accounts;
+let joins: Awaited<ReturnType<typeof openJoins>>;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tulle-api-'));
   const authority = await openAuthority({ folder, trustDomain: 'td' });
@@ -32,22 +37,29 @@ beforeAll(async () => {
   store = memoryStore();
   await createInitialNamespaces(store);
   accounts = await Accounts.open(store, { load: async () => [], record: async () => {} });
+  joins = await openJoins(join(folder, 'joins.sqlite'), { graceMs: 0 });
   app = new Hono<ApiEnv>();
   app.use(authenticate((token) => token === 'admin-token'));
-  app.route('/', certificateRoutes({ authority, tokens, accounts, jwtSvids }));
+  app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids }));
 });
+afterAll(() => joins.close());
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 interface Who {
   bearer?: string;
   peerSpiffeId?: string;
+  /** Of its certificate; default: one of an earlier version. */
+  serial?: string;
 }
 async function call(path: string, body?: unknown, who: Who = {}) {
   const headers: Record<string, string> = { 'content-type': 'application/json' };
   if (who.bearer) headers.authorization = `Bearer ${who.bearer}`;
   const init = body === undefined ? { headers } : { method: 'POST', headers, body: JSON.stringify(body) };
-  const response = await app.request(path, init, who.peerSpiffeId ? { peerSpiffeId: who.peerSpiffeId } : {});
+  const response = await app.request(path, init, who.peerSpiffeId ? peer(who) : {});
   return { status: response.status, body: (await response.json()) as Record<string, string> };
+}
+function peer({ peerSpiffeId, serial = randomSerial() }: Who) {
+  return { peerSpiffeId, peerCertificate: { serial, notBefore: 0, notAfter: Date.now() + 3_600_000 } };
 }
 const admin = { bearer: 'admin-token' };
 const joinToken = async () =>
@@ -94,6 +106,41 @@ describe('certificates', () => {
       status: 401,
       body: { kind: 'Status', message: expect.stringContaining('already used') },
     });
+  });
+
+  const serialOf = (chain: string) => new X509Certificate(chain).serialNumber.toLowerCase();
+
+  it('belong to a join, which a superseded certificate revokes', async () => {
+    const token = await joinToken();
+    const request = async (serial?: string) =>
+      call('/v1/certificates', { csr: await csr() }, { peerSpiffeId: id, ...(serial && { serial }) });
+    const first = serialOf((await call('/v1/certificates', { csr: await csr(), token })).body.certificateChain!);
+    const join = joins.ofSerial(first)!;
+    expect(join).toMatchObject({ namespace: 'default', serviceAccount: 'reviews', by: `token ${token.split('.')[1]}` });
+    // The answer to one renewal is lost, and that to another.
+    await request(first);
+    await request(first);
+    const second = serialOf((await request(first)).body.certificateChain!);
+    expect(joins.get(join.id)).toMatchObject({ serial: second });
+    expect((await request(second)).status).toBe(200);
+    const refused = await request(first);
+    expect(refused).toMatchObject({
+      status: 403,
+      body: { message: expect.stringMatching(/was revoked .*tulle invite/) },
+    });
+    expect((await request(second)).status).toBe(403);
+    expect(joins.isRevoked(second)).toBe(true);
+  });
+
+  it('of an earlier version become a join at their renewal', async () => {
+    const old = randomSerial();
+    const request = async (serial: string) =>
+      call('/v1/certificates', { csr: await csr() }, { peerSpiffeId: id, serial });
+    await request(old);
+    const next = serialOf((await request(old)).body.certificateChain!);
+    expect(joins.ofSerial(old)).toBe(joins.ofSerial(next));
+    expect((await request(next)).status).toBe(200);
+    expect((await request(old)).status).toBe(403);
   });
 
   it('are renewed by workloads, for themselves', async () => {

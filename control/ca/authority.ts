@@ -6,7 +6,8 @@ import { GeneralNames, type JsonGeneralName, type X509Certificate } from '../../
 import { AuthorityError, type AuthorityMaterial, openMaterial, pem, renewIntermediate } from './authority-files.ts';
 import { checkCsr } from './csr-policy.ts';
 import { randomSerial } from './key-material.ts';
-import { type LeafSigner, type LeafUse, leafSigner, uriName } from './leaf.ts';
+import { type Leaf, type LeafSigner, leafSigner, uriName } from './leaf.ts';
+import { firstSerial } from './life/serials.ts';
 
 export { CsrError } from './csr-policy.ts';
 
@@ -30,6 +31,8 @@ export interface AuthorityOptions {
 export interface IssuedCertificate {
   /** PEM, leaf first, then its issuers; no root. */
   certificateChain: string;
+  /** Of the leaf; lower-case hexadecimal. */
+  serial: string;
   /** Milliseconds since the epoch. */
   notBefore: number;
   notAfter: number;
@@ -76,9 +79,10 @@ export interface Authority {
   /**
    * Signs an X.509-SVID for the key of a CSR that was checked; it lives shorter than asked where the issuer itself expires
    * earlier.
+   * @param serial as `Joins.nextSerial` gives it, for a renewal; by default one with which a new join begins
    * @throws AuthorityError when the authority itself has (nearly) expired
    */
-  sign(request: CheckedRequest): Promise<IssuedCertificate>;
+  sign(request: CheckedRequest, serial?: string): Promise<IssuedCertificate>;
   /** `check`, then `sign`. @throws what either does */
   issue(csr: string, spiffeId: string, ttl?: number): Promise<IssuedCertificate>;
   /** A server certificate with a fresh key, for the control API. @throws AuthorityError */
@@ -104,6 +108,11 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
 function checkTtl(ttl: number, max: number): void {
   if (Number.isInteger(ttl) && ttl >= ttlSeconds.min && ttl <= max) return;
   throw new TtlError(`certificate lifetime is ${ttl} s: must be ${ttlSeconds.min} to ${max} seconds`);
+}
+
+/** What a leaf is requested with, `serial` in hexadecimal. */
+interface LeafRequest extends Pick<Leaf, 'publicKey' | 'names' | 'use'> {
+  readonly serial: string;
 }
 
 /** What all leaves of an issuer have in common. */
@@ -161,10 +170,11 @@ class FileAuthority implements Authority {
     return request;
   }
 
-  async sign(request: CheckedRequest): Promise<IssuedCertificate> {
+  async sign(request: CheckedRequest, serial: string = firstSerial()): Promise<IssuedCertificate> {
     const fields = this.#checked.get(request);
     if (!fields) throw new AuthorityError('the request was not checked by this authority');
-    return this.#sign(fields.publicKey, uriName(fields.spiffeId), 'workload', fields.ttl);
+    const { publicKey, spiffeId, ttl } = fields;
+    return this.#sign({ publicKey, names: uriName(spiffeId), use: 'workload', serial }, ttl);
   }
 
   async issue(csr: string, spiffeId: string, ttl?: number): Promise<IssuedCertificate> {
@@ -179,16 +189,18 @@ class FileAuthority implements Authority {
       ...names.ips.map((value) => ({ type: 'ip' as const, value })),
     ];
     const encoded = new Uint8Array(new GeneralNames(alternatives).rawData);
-    const issued = await this.#sign(publicKey, encoded, 'server', SERVER_TTL_SECONDS);
+    const leaf = { publicKey, names: encoded, use: 'server' as const, serial: randomSerial() };
+    const issued = await this.#sign(leaf, SERVER_TTL_SECONDS);
     return { ...issued, privateKey: await exportPrivateKey(keys.privateKey) };
   }
 
-  async #sign(publicKey: Uint8Array, names: Uint8Array, use: LeafUse, ttl: number): Promise<IssuedCertificate> {
+  async #sign(request: LeafRequest, ttl: number): Promise<IssuedCertificate> {
     const material = await this.#current();
     const { sign, issuers } = await this.#signingOf(material);
     const { notBefore, notAfter } = this.#validity(material.issuer.certificate, ttl);
-    const leaf = await sign({ publicKey, names, use, serial: Buffer.from(randomSerial(), 'hex'), notBefore, notAfter });
-    return { certificateChain: encodePem('CERTIFICATE', leaf) + issuers, notBefore, notAfter };
+    const { serial } = request;
+    const leaf = await sign({ ...request, serial: Buffer.from(serial, 'hex'), notBefore, notAfter });
+    return { certificateChain: encodePem('CERTIFICATE', leaf) + issuers, serial, notBefore, notAfter };
   }
 
   #signingOf(material: AuthorityMaterial): Promise<Signing> {

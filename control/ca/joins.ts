@@ -2,7 +2,7 @@
  * Joins: one for each time that a workload obtained a first certificate. Certificates that follow by renewal belong to the same
  * join, so that a join can be taken back, and a certificate that was copied can be noticed.
  */
-import type { JoinClaim } from './join-tokens.ts';
+import type { JoinClaim, TokenHolder } from './join-tokens.ts';
 
 export interface Join extends JoinClaim {
   /** 16 hexadecimal digits. */
@@ -22,17 +22,63 @@ export interface Join extends JoinClaim {
   readonly notAfter: number;
   /** Milliseconds since the epoch; undefined: it is not revoked. */
   readonly revoked: number | undefined;
+  /** Why it was revoked. */
+  readonly reason: string | undefined;
 }
 
 /** What a join begins as, before it has a certificate. */
-export type NewJoin = Omit<Join, 'id' | 'created' | 'serial' | 'notAfter' | 'revoked'>;
+export type NewJoin = Omit<Join, 'id' | 'created' | 'serial' | 'notAfter' | 'revoked' | 'reason'>;
+
+/** The join that a token begins. */
+export function joinByToken(holder: TokenHolder): NewJoin {
+  const { id, namespace, serviceAccount, group, labels = {}, ephemeral = false } = holder;
+  return { namespace, serviceAccount, group, by: `token ${id}`, labels, ephemeral };
+}
+
+/** A certificate as joins know it: serial number as in Join, end in milliseconds since the epoch. */
+export type JoinCertificate = Pick<Join, 'serial' | 'notAfter'>;
+
+export type JoinErrorCode = 'unknown' | 'revoked' | 'superseded';
+
+/** The certificate may not be renewed, and asking again does not help. One line, with the remedy. */
+export class JoinError extends Error {
+  override name = 'JoinError';
+  readonly code: JoinErrorCode;
+  constructor(code: JoinErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
 
 /** Where joins live; what was written is durable when the promise resolves. */
 export interface Joins {
-  /** The join that a first certificate begins. */
-  begin(join: NewJoin, certificate: Pick<Join, 'serial' | 'notAfter'>): Promise<Join>;
+  /** The join that a first certificate begins: one that `Authority.sign` gave its serial number, which names the join. */
+  begin(join: NewJoin, certificate: JoinCertificate): Promise<Join>;
+  /** The join of a valid certificate that an earlier version issued: it is made when that certificate renews. */
+  adopt(join: NewJoin, certificate: JoinCertificate): Promise<Join>;
   /** Of any certificate of the join, newest or superseded, for as long as it is valid; undefined: of none that is known. */
   ofSerial(serial: string): Join | undefined;
   get(id: string): Join | undefined;
+  /** The oldest first. */
   list(): readonly Join[];
+  /**
+   * The join that a certificate may renew (life/renewal-rule.ts). A superseded certificate revokes its join.
+   * @returns undefined: an earlier version issued the certificate, and it is not of a join yet
+   * @throws JoinError
+   */
+  forRenewal(serial: string): Promise<Join | undefined>;
+  /** The serial number of the join's next certificate. @throws JoinError */
+  nextSerial(id: string): string;
+  /** A renewal gave the join this certificate, which is handed out after this. @throws JoinError when it was revoked meanwhile */
+  renewed(id: string, certificate: JoinCertificate): Promise<Join>;
+  /** The holder of a certificate presented it, and the certificate is valid. */
+  touch(serial: string): void;
+  /** @param reason one line @returns the join as it is then; undefined: it is not known */
+  revoke(id: string, reason: string): Promise<Join | undefined>;
+  /** Whether a certificate is of a revoked join; also false when it is of none. */
+  isRevoked(serial: string): boolean;
+  /** Certificates of revoked joins that have not expired. */
+  revokedCertificates(): readonly JoinCertificate[];
+  /** Calls back after each revocation, once it is durable. @returns ends it */
+  onRevoked(changed: () => void): () => void;
 }

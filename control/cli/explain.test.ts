@@ -1,4 +1,4 @@
-/** `tulle explain`. tests/interop/kubectl-explain.test.ts compares it with kubectl. */
+/** `tulle explain`. tests/interop/kubectl/kubectl-explain.test.ts compares it with kubectl. */
 import { describe, expect, it } from 'vitest';
 import { kinds } from '../../shared/resources/index.ts';
 import { explain } from './explain.ts';

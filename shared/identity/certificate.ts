@@ -129,6 +129,13 @@ export function readCertificate(certificate: Uint8Array): CertificateFacts {
   return found;
 }
 
+/** A serial number as hexadecimal, lower case, without leading zeros. */
+export function serialHex({ serial }: Pick<CertificateFacts, 'serial'>): string {
+  let hex = '';
+  for (let i = 0; i < serial.length; i++) hex += serial.charCodeAt(i).toString(16).padStart(2, '0');
+  return hex.replace(/^0+(?=.)/, '');
+}
+
 /** The certificates of a PEM text, DER, in order. @throws PemError; Error where a block is no certificate */
 export function decodeCertificates(pem: string): Uint8Array<ArrayBuffer>[] {
   const all = decodePem(pem, 'CERTIFICATE');

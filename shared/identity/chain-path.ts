@@ -24,7 +24,8 @@ export type ChainErrorCode =
   | 'not-a-leaf'
   | 'wrong-usage'
   | 'no-spiffe-id'
-  | 'wrong-trust-domain';
+  | 'wrong-trust-domain'
+  | 'revoked';
 
 /** Why a chain is not trusted. The message holds no key material and fits on one line. */
 export class ChainError extends Error {

@@ -1,5 +1,5 @@
 /** The bootstraps under measure: one file each, read by Envoy and by Tulle alike. */
-import { any, listener, manager, staticCluster } from '../interop/bootstrap.ts';
+import { any, listener, manager, staticCluster } from '../interop/shared-file/bootstrap.ts';
 
 const at = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 const filter = (kind: string, fields: object = {}) => ({

@@ -1,6 +1,6 @@
 /** A user's token, and a jwt_authn filter that accepts it, as a sidecar has one for a RequestAuthentication. */
 import { generateKeyPairSync, sign } from 'node:crypto';
-import { any } from '../interop/bootstrap.ts';
+import { any } from '../interop/shared-file/bootstrap.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const ISSUER = 'https://issuer.test';

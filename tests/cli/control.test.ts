@@ -1,4 +1,4 @@
-/** `tulle control` and the commands that talk to it, as processes over TLS. kubectl: tests/interop/kubectl.test.ts. */
+/** `tulle control` and the commands that talk to it, as processes over TLS. kubectl: tests/interop/kubectl/kubectl.test.ts. */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';

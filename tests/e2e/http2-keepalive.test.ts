@@ -7,7 +7,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { bootstrapOf, compile } from '../interop/compiled.ts';
+import { bootstrapOf, compile } from '../interop/compiled/compiled.ts';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { data, headers } from '../kit/http2/frames.ts';
 import type { Http2Peer } from '../kit/http2/peer.ts';

@@ -1,5 +1,5 @@
 /** One gateway for all peers: HTTP to an application, a forward proxy that ends CONNECT, TCP to a database. */
-import { any, at, filter, type Json, percent, prefix, say, to } from '../interop/bootstrap-parts.ts';
+import { any, at, filter, type Json, percent, prefix, say, to } from '../interop/harness/bootstrap-parts.ts';
 
 export interface Backends {
   readonly http: number;

@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { any, staticCluster } from '../interop/bootstrap.ts';
-import { at } from '../interop/bootstrap-parts.ts';
+import { at } from '../interop/harness/bootstrap-parts.ts';
+import { any, staticCluster } from '../interop/shared-file/bootstrap.ts';
 import { ROOT, RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { Program } from '../kit/process.ts';
 import { startTulle } from '../kit/proxy.ts';

@@ -7,7 +7,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { any, at, filter, prefix, to } from '../interop/bootstrap-parts.ts';
+import { any, at, filter, prefix, to } from '../interop/harness/bootstrap-parts.ts';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { peers } from '../kit/peers.ts';
 import { run } from '../kit/process.ts';

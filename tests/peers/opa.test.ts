@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { any, at, filter, listener, manager, staticCluster, to } from '../interop/bootstrap-parts.ts';
-import { type Echo, startEcho } from '../interop/echo.ts';
+import { any, at, filter, listener, manager, staticCluster, to } from '../interop/harness/bootstrap-parts.ts';
+import { type Echo, startEcho } from '../interop/harness/echo.ts';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { peers } from '../kit/peers.ts';
 import { freePorts } from '../kit/ports.ts';

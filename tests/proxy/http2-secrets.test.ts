@@ -2,7 +2,7 @@
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { any, at, filter, prefix, to } from '../interop/bootstrap-parts.ts';
+import { any, at, filter, prefix, to } from '../interop/harness/bootstrap-parts.ts';
 import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { type RunningProxy, startTulle } from '../kit/proxy.ts';
 

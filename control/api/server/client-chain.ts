@@ -4,9 +4,14 @@
  * a control plane that starts is called by all proxies within a second.
  */
 import { X509Certificate } from 'node:crypto';
-import { type CertificateFacts, readCertificate } from '../../../shared/identity/certificate.ts';
+import { type CertificateFacts, readCertificate, serialHex } from '../../../shared/identity/certificate.ts';
 import { ChainError, findPath, requireLength, searchPath } from '../../../shared/identity/chain-path.ts';
 import { identityOf, type SvidIdentity } from '../../../shared/identity/verify.ts';
+
+/** Who a client is, and the serial number of its certificate as `serialHex` writes it. */
+export interface ClientIdentity extends SvidIdentity {
+  readonly serial: string;
+}
 
 /** Whom client certificates are verified against. */
 export interface TrustedIssuers {
@@ -26,7 +31,11 @@ interface Certificate {
  * @param nowMs milliseconds since the epoch
  * @throws ChainError
  */
-export function verifyClientChain(chain: readonly Uint8Array[], issuers: TrustedIssuers, nowMs: number): SvidIdentity {
+export function verifyClientChain(
+  chain: readonly Uint8Array[],
+  issuers: TrustedIssuers,
+  nowMs: number,
+): ClientIdentity {
   requireLength(chain.length);
   const path = findPath(
     searchPath({
@@ -38,10 +47,8 @@ export function verifyClientChain(chain: readonly Uint8Array[], issuers: Trusted
     }),
     isSigned,
   );
-  return identityOf(
-    path.map(({ facts }) => facts),
-    issuers.trustDomain,
-  );
+  const facts = path.map((one) => one.facts);
+  return { ...identityOf(facts, issuers.trustDomain), serial: serialHex(facts[0]!) };
 }
 
 /** Roots and intermediates are verified against again and again. */

@@ -11,8 +11,10 @@ import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
 import { Accounts } from '../../ca/accounts.ts';
 import { type Authority, openAuthority } from '../../ca/authority.ts';
-import { JoinTokens, memoryTokenStore } from '../../ca/join-tokens.ts';
+import { JoinTokens } from '../../ca/join-tokens.ts';
 import { openJwtSvids } from '../../ca/jwt-svids.ts';
+import { openJoins } from '../../ca/life/sqlite-joins.ts';
+import { memoryTokenStore } from '../../ca/token-store.ts';
 import { fixedCompile } from '../../compile/testing/fixed-compile.ts';
 import { DiscoveryService } from '../../discovery/service.ts';
 import type { MeshView } from '../../mesh/view.ts';
@@ -52,9 +54,13 @@ async function start(options: Partial<TlsServerOptions> = {}): Promise<void> {
   const store = memoryStore();
   await createInitialNamespaces(store);
   const accounts = await Accounts.open(store, { load: async () => [], record: async () => {} });
+  const joins = await openJoins(join(folder, 'joins.sqlite'), { graceMs: 0 });
   const app = new Hono<ApiEnv>();
   app.use(authenticate((token) => token === TOKEN));
-  app.route('/', certificateRoutes({ authority, tokens: new JoinTokens(memoryTokenStore()), accounts, jwtSvids }));
+  app.route(
+    '/',
+    certificateRoutes({ authority, tokens: new JoinTokens(memoryTokenStore()), accounts, joins, jwtSvids }),
+  );
   app.route('/', discoveryApi(discovery));
   app.get('/', (c) => c.text(c.get('caller').kind));
   server = await startTlsServer({

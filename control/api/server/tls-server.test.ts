@@ -35,8 +35,8 @@ beforeEach(async () => {
   server = await startTlsServer({
     listen: { address: '127.0.0.1', port: 0 },
     authority,
-    fetch: (_request, { peerSpiffeId, peerValidity, remoteAddress }) =>
-      Response.json({ peerSpiffeId, remoteAddress, notAfter: peerValidity?.notAfter }),
+    fetch: (_request, { peerSpiffeId, peerCertificate, remoteAddress }) =>
+      Response.json({ peerSpiffeId, remoteAddress, notAfter: peerCertificate?.notAfter }),
     now: () => now,
     log: (line) => lines.push(line),
     dnsNames: ['control.example'],

@@ -10,13 +10,14 @@ import {
 } from 'node:net';
 import { createServer, type PeerCertificate, type TLSSocket, type TlsOptions } from 'node:tls';
 import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
-import { ChainError, type SvidIdentity } from '../../../shared/identity/verify.ts';
+import { ChainError } from '../../../shared/identity/verify.ts';
 import type { Log } from '../../../shared/log/log.ts';
 import type { Authority, ServerCertificate } from '../../ca/authority.ts';
+import type { Joins } from '../../ca/joins.ts';
 import { limitedLog } from '../../telemetry/limited-log.ts';
 import type { ApiEnv } from '../caller.ts';
 import { BodyBudget } from './body-budget.ts';
-import { verifyClientChain } from './client-chain.ts';
+import { type ClientIdentity, verifyClientChain } from './client-chain.ts';
 import { ConnectionCounts, type ConnectionLimits, type Place } from './connection-limits.ts';
 import { type HostNames, hostNames, watchHostNames } from './host-names.ts';
 import { type FetchHandler, nodeListener, serveFetch } from './node-listener.ts';
@@ -45,6 +46,8 @@ export interface TlsServerOptions {
   /** Port 0: chosen by the kernel. */
   listen: { address: string; port: number };
   authority: Authority;
+  /** Certificates of revoked joins are refused, and their connections closed. Default: there are none. */
+  joins?: Pick<Joins, 'isRevoked' | 'touch' | 'onRevoked'>;
   fetch: FetchHandler;
   /** Names and addresses the server is reached by, besides localhost, 127.0.0.1 and ::1. */
   dnsNames?: readonly string[];
@@ -83,13 +86,13 @@ export interface TlsServer {
  * @throws Error naming address and port when it cannot listen
  */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
-  const { authority, log = () => {}, now = Date.now, timeouts = TIMEOUTS, advertised } = options;
+  const { authority, joins, log = () => {}, now = Date.now, timeouts = TIMEOUTS, advertised } = options;
   const ownNames = options.hostNames ?? hostNames;
   const refused = limitedLog(log, now, 'refused connections');
   const counts = new ConnectionCounts(options.connections);
   const places = new Places();
   const bodies = new BodyBudget();
-  const verified = new WeakMap<object, SvidIdentity>();
+  const verified = new WeakMap<object, ClientIdentity>();
   const admissions = new SlicedQueue();
   let certificate = await makeCertificate(options);
   let timer: NodeJS.Timeout | undefined;
@@ -150,6 +153,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       const chain = presentedChain(socket);
       if (chain.length > 0) {
         const svid = verifyClientChain(chain, authority, now());
+        if (joins?.isRevoked(svid.serial))
+          throw new ChainError('revoked', `${svid.spiffeId}: certificate ${svid.serial} is revoked`);
+        joins?.touch(svid.serial);
         verified.set(socket, svid);
         proved(socket, svid.spiffeId);
       }
@@ -160,6 +166,10 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     }
     if (!socket.destroyed) http.emit('connection', socket);
   }
+
+  const stopRevocations = joins?.onRevoked(() => {
+    for (const socket of sockets) if (joins.isRevoked(verified.get(socket)?.serial ?? '')) socket.destroy();
+  });
 
   /** The connection counts for an identity from now on; one too many of it is closed. */
   function proved(socket: Socket, identity: string): void {
@@ -219,6 +229,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       new Promise((resolve) => {
         clearTimeout(timer);
         stopWatch();
+        stopRevocations?.();
         // Before the sockets: 'close' events come later than this promise resolves, when the resources that requests use are closed.
         stop.abort();
         accepting.close(() => resolve());
@@ -251,16 +262,16 @@ const peerKey = ({ remoteAddress, remotePort, localAddress }: Socket): string =>
 /** A connection may outlive its client certificate; later requests on it are refused. */
 function peerOf(
   socket: Socket,
-  peer: SvidIdentity | undefined,
+  peer: ClientIdentity | undefined,
   now: () => number,
-): Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'peerValidity' | 'remoteAddress'> {
+): Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'peerCertificate' | 'remoteAddress'> {
   if (peer && now() > peer.notAfter) {
     socket.destroy();
     throw new ChainError('expired', 'the client certificate has expired since the connection was made');
   }
   const { remoteAddress } = socket;
   return {
-    ...(peer ? { peerSpiffeId: peer.spiffeId, peerValidity: peer } : {}),
+    ...(peer ? { peerSpiffeId: peer.spiffeId, peerCertificate: peer } : {}),
     ...(remoteAddress === undefined ? {} : { remoteAddress }),
   };
 }

@@ -10,8 +10,8 @@ import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, envoyErrors, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { until } from '../../kit/waiting.ts';
-import { type Echo, startEcho } from '../echo.ts';
-import { exchange } from '../raw-client.ts';
+import { type Echo, startEcho } from '../harness/echo.ts';
+import { exchange } from '../harness/raw-client.ts';
 
 /** Expressions that both read; the requests below decide which of them hold. */
 const EXPRESSIONS = String.raw`

@@ -1,5 +1,5 @@
 /** One bootstrap with a listener for each way to configure ext_authz; Envoy and Tulle run the same file. */
-import { any, at, filter, type Json, listener, manager, staticCluster, to } from '../bootstrap-parts.ts';
+import { any, at, filter, type Json, listener, manager, staticCluster, to } from '../harness/bootstrap-parts.ts';
 
 export interface Ports {
   readonly echo: number;

@@ -1,7 +1,7 @@
 /** Requests, and what the authorization service says to each. */
 import type { GrpcAnswer, HttpAnswer } from '../../kit/authorizer.ts';
 import type { Fields } from '../../kit/protobuf.ts';
-import { type Options, request } from '../cases.ts';
+import { type Options, request } from '../shared-file/cases.ts';
 
 export interface AuthzCase {
   readonly id: string;

@@ -11,9 +11,9 @@ import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
 import type { Fields } from '../../kit/protobuf.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
-import { bootstrapOf, compile } from '../compiled.ts';
-import { type Echo, startEcho } from '../echo.ts';
-import { exchange } from '../raw-client.ts';
+import { bootstrapOf, compile } from '../compiled/compiled.ts';
+import { type Echo, startEcho } from '../harness/echo.ts';
+import { exchange } from '../harness/raw-client.ts';
 import { authorityIn, type SvidFiles, svidFiles } from '../tls/svids.ts';
 
 const entry = (name: string, address: string, ports: object[], more: object = {}) => ({

@@ -19,8 +19,8 @@ import type { Fields } from '../../kit/protobuf.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { closeServers, listening } from '../../kit/upstream.ts';
 import { until } from '../../kit/waiting.ts';
-import { outcomeOf } from '../compare.ts';
-import { type Echo, startBytes, startEcho } from '../echo.ts';
+import { outcomeOf } from '../harness/compare.ts';
+import { type Echo, startBytes, startEcho } from '../harness/echo.ts';
 import { bootstrap } from './bootstrap.ts';
 import { CASES as ALL_CASES, type AuthzCase } from './cases.ts';
 

@@ -12,8 +12,8 @@ import { ENVOY, envoyErrors, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { until } from '../../kit/waiting.ts';
 import { leaf, rootAuthority, x509 } from '../../mtls/certificates.ts';
-import { any, staticCluster } from '../bootstrap.ts';
-import { at } from '../bootstrap-parts.ts';
+import { at } from '../harness/bootstrap-parts.ts';
+import { any, staticCluster } from '../shared-file/bootstrap.ts';
 import { checkCounts, checkOutcome, checkRules } from './health-outcome.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';

@@ -5,8 +5,8 @@ import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { until } from '../../kit/waiting.ts';
-import { staticCluster } from '../bootstrap.ts';
-import { at } from '../bootstrap-parts.ts';
+import { at } from '../harness/bootstrap-parts.ts';
+import { staticCluster } from '../shared-file/bootstrap.ts';
 import { checkCounts, checkOutcome, checkRules } from './health-outcome.ts';
 
 const reply = (status: string, more = '') => `HTTP/1.1 ${status}\r\n${more}content-length: 2\r\n\r\nok`;

@@ -1,5 +1,5 @@
 /** The bootstrap of the HTTP/2 comparison: the same file in Envoy and in Tulle. */
-import { any, at, filter, type Json, listener, prefix, say, staticCluster, to } from '../bootstrap-parts.ts';
+import { any, at, filter, type Json, listener, prefix, say, staticCluster, to } from '../harness/bootstrap-parts.ts';
 import type { Ports, Theme } from './case.ts';
 
 const accessLog = {

@@ -4,7 +4,7 @@ import type { Http2Client } from '../../kit/http2/client.ts';
 import { data, headers, type Settings, trailers } from '../../kit/http2/frames.ts';
 import type { Field } from '../../kit/http2/hpack.ts';
 import type { Event } from '../../kit/http2/peer.ts';
-import type { Json } from '../bootstrap-parts.ts';
+import type { Json } from '../harness/bootstrap-parts.ts';
 import type { Attempt, Http1Attempt, Http2Attempt } from './upstreams.ts';
 
 export interface Scene {

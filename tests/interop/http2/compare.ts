@@ -3,8 +3,8 @@ import { type ClientOptions, connectHttp2, type Http2Client } from '../../kit/ht
 import { CODE } from '../../kit/http2/frames.ts';
 import type { Field } from '../../kit/http2/hpack.ts';
 import type { RunningProxy } from '../../kit/proxy.ts';
-import { alike } from '../compare.ts';
-import { exchange } from '../raw-client.ts';
+import { alike } from '../harness/compare.ts';
+import { exchange } from '../harness/raw-client.ts';
 import { type Case, type Http1Case, type Http2Case, poll } from './case.ts';
 import type { Attempt, Upstreams } from './upstreams.ts';
 

@@ -1,5 +1,15 @@
 /** The bootstrap whose policies and routes are compared under every spelling of a request. */
-import { any, at, filter, type Json, listener, manager, prefix, staticCluster, to } from '../bootstrap-parts.ts';
+import {
+  any,
+  at,
+  filter,
+  type Json,
+  listener,
+  manager,
+  prefix,
+  staticCluster,
+  to,
+} from '../harness/bootstrap-parts.ts';
 
 /** Options of the connection manager by listener: every way to treat a path. */
 export const PATH_LISTENERS: Readonly<Record<string, Json>> = {

@@ -9,9 +9,9 @@ import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { leaf, rootAuthority, x509 } from '../../mtls/certificates.ts';
-import { any, listener, manager, staticCluster } from '../bootstrap.ts';
-import { at, prefix, to } from '../bootstrap-parts.ts';
-import { exchange } from '../raw-client.ts';
+import { at, prefix, to } from '../harness/bootstrap-parts.ts';
+import { exchange } from '../harness/raw-client.ts';
+import { any, listener, manager, staticCluster } from '../shared-file/bootstrap.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const HOSTS = [

@@ -6,8 +6,8 @@ import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { type KeyKind, serverLeaf } from '../../mtls/certificates.ts';
-import { any, listener, manager } from '../bootstrap.ts';
-import { say } from '../bootstrap-parts.ts';
+import { say } from '../harness/bootstrap-parts.ts';
+import { any, listener, manager } from '../shared-file/bootstrap.ts';
 
 /** Key kind and names of each certificate, in the order of configuration. */
 const CONTEXTS: Record<string, [KeyKind, ...string[]][]> = {

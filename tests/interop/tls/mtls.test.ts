@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
-import { listener, manager, staticCluster } from '../bootstrap.ts';
-import { type Echo, startEcho } from '../echo.ts';
-import { exchange } from '../raw-client.ts';
+import { type Echo, startEcho } from '../harness/echo.ts';
+import { exchange } from '../harness/raw-client.ts';
+import { listener, manager, staticCluster } from '../shared-file/bootstrap.ts';
 import { authorityIn, clientSocket, type SvidFiles, serverSocket, svidFiles } from './svids.ts';
 
 const route = (cluster: string) => [{ match: { prefix: '/' }, route: { cluster, timeout: '5s' } }];

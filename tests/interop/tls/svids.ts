@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Authority, openAuthority } from '../../../control/ca/authority.ts';
 import { createCsr } from '../../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../../shared/identity/keys.ts';
-import { any } from '../bootstrap.ts';
+import { any } from '../shared-file/bootstrap.ts';
 
 export interface SvidFiles {
   readonly id: string;

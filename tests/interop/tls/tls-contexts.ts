@@ -11,8 +11,8 @@ import {
   x509,
 } from '../../mtls/certificates.ts';
 import { der, type ListExtension, type ListOptions, revocationList } from '../../mtls/revocation-lists.ts';
-import { any, listener, manager } from '../bootstrap.ts';
-import { type Json, say } from '../bootstrap-parts.ts';
+import { type Json, say } from '../harness/bootstrap-parts.ts';
+import { any, listener, manager } from '../shared-file/bootstrap.ts';
 
 const HOUR_MS = 3_600_000;
 const ago = (hours: number) => new Date(Date.now() - hours * HOUR_MS);

@@ -6,9 +6,9 @@ import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
 import { UPSTREAM } from '../../kit/upstream.ts';
-import { any, listener, manager, staticCluster } from '../bootstrap.ts';
-import { prefix, to } from '../bootstrap-parts.ts';
-import { exchange } from '../raw-client.ts';
+import { prefix, to } from '../harness/bootstrap-parts.ts';
+import { exchange } from '../harness/raw-client.ts';
+import { any, listener, manager, staticCluster } from '../shared-file/bootstrap.ts';
 import { tlsCases } from './tls-contexts.ts';
 
 /** Envoy holds servers to the depth for clients alone: docs/differences-from-envoy.md. */

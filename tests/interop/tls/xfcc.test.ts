@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUNTIMES, temporaryFolder } from '../../kit/environment.ts';
 import { ENVOY, startEnvoy } from '../../kit/envoy.ts';
 import { type RunningProxy, startTulle } from '../../kit/proxy.ts';
-import { listener, manager, staticCluster } from '../bootstrap.ts';
-import { type Json, to } from '../bootstrap-parts.ts';
-import { type Echo, startEcho } from '../echo.ts';
+import { type Json, to } from '../harness/bootstrap-parts.ts';
+import { type Echo, startEcho } from '../harness/echo.ts';
+import { listener, manager, staticCluster } from '../shared-file/bootstrap.ts';
 import { authorityIn, type SvidFiles, serverSocket, svidFiles } from './svids.ts';
 
 const MODES = ['SANITIZE', 'FORWARD_ONLY', 'APPEND_FORWARD', 'SANITIZE_SET', 'ALWAYS_FORWARD_ONLY'];

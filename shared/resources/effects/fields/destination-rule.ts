@@ -2,9 +2,9 @@
 import { as, differs, type FieldTable, inForce, reported } from '../field-table.ts';
 import { STATUS } from './status.ts';
 
-const EGRESS = 'tests/interop/egress.test.ts';
-const TRANSPORTS = 'tests/interop/upstream-transports.test.ts';
-const UPSTREAMS = 'tests/interop/upstreams-compiled.test.ts';
+const EGRESS = 'tests/interop/compiled/egress.test.ts';
+const TRANSPORTS = 'tests/interop/upstream/upstream-transports.test.ts';
+const UPSTREAMS = 'tests/interop/compiled/upstreams-compiled.test.ts';
 const FIELDS = 'control/compile/cluster/destination-rule.test.ts';
 const POLICY = 'spec.trafficPolicy';
 const KERNEL = 'in force in Envoy; in the proxies of Tulle the value of the kernel holds, as runtimes cannot set it';
@@ -41,7 +41,7 @@ export const DESTINATION_RULE_FIELDS: FieldTable = {
   'spec.trafficPolicy.loadBalancer.zoneAwareLbSetting.**': inForce(
     FIELDS,
     'control/compile/cluster/zone-aware.test.ts',
-    'tests/interop/zone-aware.test.ts',
+    'tests/interop/upstream/zone-aware.test.ts',
   ),
   'spec.trafficPolicy.outlierDetection.**': inForce(FIELDS, 'golden:dr-outlier'),
   'spec.trafficPolicy.proxyProtocol.**': inForce(FIELDS, TRANSPORTS, EGRESS),

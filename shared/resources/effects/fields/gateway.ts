@@ -10,7 +10,7 @@ export const GATEWAY_FIELDS: FieldTable = {
   'spec.selector{}': inForce('golden:gw-http'),
   'spec.servers[].hosts[]': inForce(SERVERS, 'golden:gw-namespace-hosts'),
   'spec.servers[].name': inForce('golden:gw-two-gateways'),
-  'spec.servers[].bind': inForce(SERVERS, 'tests/interop/egress.test.ts', 'golden:gw-tcp'),
+  'spec.servers[].bind': inForce(SERVERS, 'tests/interop/compiled/egress.test.ts', 'golden:gw-tcp'),
   'spec.servers[].defaultEndpoint': reported(
     'has no effect, as in Istio: gateways send requests to the destinations of their routes',
   ),

@@ -4,7 +4,7 @@ import { STATUS } from './status.ts';
 
 const COMPILED = 'control/compile/plugins/plugins.test.ts';
 const ON_THE_WIRE = 'tests/e2e/plugins.test.ts';
-const AS_ENVOY = 'tests/interop/plugins.test.ts';
+const AS_ENVOY = 'tests/interop/downstream/plugins.test.ts';
 
 /** Proxies are sent the whole module configuration; an Envoy runs modules of file:// URLs. */
 const FOR_ENVOY = differs('only an Envoy that runs the module uses it', COMPILED);

@@ -3,8 +3,8 @@ import { differs, type FieldTable, inForce } from '../field-table.ts';
 import { STATUS } from './status.ts';
 
 const COMPILE = 'control/compile/security/request-authentication.test.ts';
-const ON_THE_WIRE = 'tests/interop/compiled-tokens.test.ts';
-const FILTER = 'tests/interop/themes/theme-jwt-providers.ts';
+const ON_THE_WIRE = 'tests/interop/compiled/compiled-tokens.test.ts';
+const FILTER = 'tests/interop/shared-file/themes/theme-jwt-providers.ts';
 const RESOLVER = 'control/jwks/key-resolver.test.ts';
 const LOCAL = differs(
   'a target that this mesh has no proxies for, as a waypoint, is reported: no token is accepted',

@@ -9,7 +9,7 @@ export const SERVICE_ENTRY_FIELDS: FieldTable = {
   'spec.exportTo[]': inForce('golden:se-exportto'),
   'spec.location': inForce('golden:dr-auto-mtls'),
   'spec.ports[].**': inForce('golden:gw-two-gateways', 'control/compile/cluster/protocols.test.ts'),
-  'spec.resolution': inForce('golden:se-dynamic-dns', 'tests/interop/sidecar-listeners.test.ts'),
+  'spec.resolution': inForce('golden:se-dynamic-dns', 'tests/interop/compiled/sidecar-listeners.test.ts'),
   'spec.subjectAltNames[]': inForce('golden:dr-auto-mtls'),
   'spec.workloadSelector.**': inForce('tests/proxy/proxy-config.test.ts', 'control/compile/node/workloads.test.ts'),
   'spec.endpoints[].address': inForce('golden:mix-loopback'),

@@ -3,7 +3,7 @@ import { differs, type FieldTable, inForce, refused, reported } from '../field-t
 import { STATUS } from './status.ts';
 
 const LISTENERS = 'control/compile/sidecar/egress-listeners.test.ts';
-const RUNNING = 'tests/interop/sidecar-listeners.test.ts';
+const RUNNING = 'tests/interop/compiled/sidecar-listeners.test.ts';
 const OUTBOUND_ONLY = 'has no effect, as in Istio: what the application speaks is the protocol of its port';
 const INGRESS = 'control/compile/sidecar/ingress-listeners.test.ts';
 

@@ -5,7 +5,7 @@ import { STATUS } from './status.ts';
 
 const COMPILED = 'control/compile/telemetry/telemetry.test.ts';
 const RUN = 'tests/e2e/telemetry.test.ts';
-const TRACE_HEADERS = 'tests/interop/trace-headers.test.ts';
+const TRACE_HEADERS = 'tests/interop/downstream/trace-headers.test.ts';
 const CEL = 'tests/interop/cel/access-log-filter.test.ts';
 
 /** Proxies make no spans yet: what is about their content or their way has nothing to act on. */

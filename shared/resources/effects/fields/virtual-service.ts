@@ -4,7 +4,7 @@ import { STATUS } from './status.ts';
 
 const RULES = 'control/compile/routes/http-rules.test.ts';
 const L4 = 'control/compile/routes/l4-routes.test.ts';
-const ON_THE_WIRE = 'tests/interop/virtual-service-cases.ts';
+const ON_THE_WIRE = 'tests/interop/compiled/virtual-service-cases.ts';
 const FIELDS = 'control/compile/routes/virtual-service-fields.test.ts';
 
 export const VIRTUAL_SERVICE_FIELDS: FieldTable = {
@@ -32,7 +32,7 @@ export const VIRTUAL_SERVICE_FIELDS: FieldTable = {
   'spec.http[].match[].headers{}.**': inForce(
     'golden:vs-match-headers',
     'golden:vs-gateway-jwt-claims',
-    'tests/interop/compiled-tokens.test.ts',
+    'tests/interop/compiled/compiled-tokens.test.ts',
   ),
   'spec.http[].match[].withoutHeaders{}.**': inForce('golden:vs-match-headers', 'golden:vs-gateway-jwt-claims'),
   'spec.http[].match[].gateways[]': inForce(RULES),

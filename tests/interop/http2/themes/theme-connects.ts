@@ -1,7 +1,7 @@
 /** CONNECT and extended CONNECT (RFC 8441): passed on, terminated, refused, and across versions. */
 import { CODE, data, headers, reset } from '../../../kit/http2/frames.ts';
 import type { Field } from '../../../kit/http2/hpack.ts';
-import { listener, prefix, say, staticCluster, to } from '../../bootstrap-parts.ts';
+import { listener, prefix, say, staticCluster, to } from '../../harness/bootstrap-parts.ts';
 import { ALONE, http2, manager, speaking } from '../bootstrap.ts';
 import {
   asks,

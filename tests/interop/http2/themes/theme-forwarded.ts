@@ -1,7 +1,7 @@
 /** What a proxy adds, removes and rewrites: forwarded fields, scheme, request ids, authorities, redirects, `x-envoy-*`. */
 import { headers } from '../../../kit/http2/frames.ts';
 import type { Field } from '../../../kit/http2/hpack.ts';
-import { header, listener, prefix, to } from '../../bootstrap-parts.ts';
+import { header, listener, prefix, to } from '../../harness/bootstrap-parts.ts';
 import { manager } from '../bootstrap.ts';
 import { answers, asks, asksPlainly, type Case, type Request, request, type Theme } from '../case.ts';
 

@@ -9,7 +9,7 @@ import {
   windowUpdate,
 } from '../../../kit/http2/frames.ts';
 import { type Field, literals } from '../../../kit/http2/hpack.ts';
-import { listener, prefix, say, staticCluster, to } from '../../bootstrap-parts.ts';
+import { listener, prefix, say, staticCluster, to } from '../../harness/bootstrap-parts.ts';
 import { ALONE, http2, LENIENT, manager, speaking } from '../bootstrap.ts';
 import {
   arrives,

@@ -1,7 +1,17 @@
 /** Answers of the proxy itself, as HTTP and as gRPC, and what it makes of gRPC: timeouts, retries, status. */
 import { data, headers, trailers } from '../../../kit/http2/frames.ts';
 import type { Field } from '../../../kit/http2/hpack.ts';
-import { any, filter, header, listener, percent, prefix, say, staticCluster, to } from '../../bootstrap-parts.ts';
+import {
+  any,
+  filter,
+  header,
+  listener,
+  percent,
+  prefix,
+  say,
+  staticCluster,
+  to,
+} from '../../harness/bootstrap-parts.ts';
 import { ALONE, http2, manager, speaking } from '../bootstrap.ts';
 import { answers, asks, asksPlainly, type Case, type Http2Case, ok, request, type Theme } from '../case.ts';
 import type { Http2Attempt } from '../upstreams.ts';

@@ -1,7 +1,7 @@
 /** Streams that a side gives up, at every stage and with every code; GOAWAY of upstreams; connections that end. */
 import { CODE, data, goaway, headers, reset } from '../../../kit/http2/frames.ts';
 import type { Field } from '../../../kit/http2/hpack.ts';
-import { listener, prefix, staticCluster, to } from '../../bootstrap-parts.ts';
+import { listener, prefix, staticCluster, to } from '../../harness/bootstrap-parts.ts';
 import { ALONE, http2, manager, shared, speaking } from '../bootstrap.ts';
 import {
   arrives,
