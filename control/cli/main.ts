@@ -2,7 +2,6 @@
 import './compile-cache.mjs';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
-import { registerCaptureCommands } from './capture.ts';
 import { CliError, readText } from './cli-error.ts';
 import {
   type ClientFlags,
@@ -16,6 +15,7 @@ import {
 import { ControlApi } from './connection.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
+import { registerCaptureCommands } from './machine/capture.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 import { registerTokenCommands } from './tokens.ts';
@@ -164,7 +164,7 @@ registerResourceCommands(program);
 
 registerTokenCommands(program);
 
-registerCaptureCommands(program);
+registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));
 
 client(
   program

@@ -1,6 +1,6 @@
 /**
- * A server on the listening sockets that it inherits: it answers each connection with one line of JSON, and closes. It
- * stands in for the proxy. Runs on Node, Bun and Deno.
+ * A server on the listening sockets that it inherits: it answers each connection with one line of JSON, and closes. In
+ * tests it takes the place of the proxy. Runs on Node, Bun and Deno.
  */
 import { createServer } from 'node:net';
 import process from 'node:process';

@@ -2,23 +2,22 @@
 import process from 'node:process';
 import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
-import { BACK_ENDS, type BackEndName } from '../../machine/capture/back-end.ts';
-import { type CaptureState, confirm, rollBack, show, turnOff, turnOn } from '../../machine/capture/capture.ts';
-import type { CaptureOptions } from '../../machine/capture/capture-options.ts';
-import { find } from '../../machine/capture/commands.ts';
-import { hasIpv6, mayChangeRules } from '../../machine/capture/findings.ts';
-import { idList, portList, rangeList, withTexts } from '../../machine/capture/lists.ts';
-import { ownCommand, startTimer } from '../../machine/capture/roll-back.ts';
+import { BACK_ENDS, type BackEndName } from '../../../machine/capture/back-end.ts';
+import { type CaptureState, confirm, rollBack, show, turnOff, turnOn } from '../../../machine/capture/capture.ts';
+import type { CaptureOptions } from '../../../machine/capture/capture-options.ts';
+import { find } from '../../../machine/capture/commands.ts';
+import { hasIpv6, mayChangeRules } from '../../../machine/capture/findings.ts';
+import { idList, portList, rangeList, withTexts } from '../../../machine/capture/lists.ts';
+import { ownCommand, startTimer } from '../../../machine/capture/roll-back.ts';
 import {
   execWithSockets,
   SOCKET_MAKERS,
   type SocketMaker,
   socketsOfHost,
   userOf,
-} from '../../machine/capture/transparent-sockets.ts';
-import { CliError } from './cli-error.ts';
-import { note, outputFormat, print } from './output.ts';
-import { bunBinary, denoBinary, program as programPath, runtimeCommand } from './runtimes.mjs';
+} from '../../../machine/capture/transparent-sockets.ts';
+import { CliError } from '../cli-error.ts';
+import { note, outputFormat, print } from '../output.ts';
 
 const TRIAL_SECONDS = 60;
 const PROXY_USER = 'tulle';
@@ -43,7 +42,10 @@ interface OnFlags {
   confirm?: boolean;
 }
 
-export function registerCaptureCommands(program: Command): void {
+/** How this program is started on another runtime, without its arguments; undefined where that is not installed. */
+export type OnRuntime = (runtime: 'bun' | 'deno') => Promise<readonly string[] | undefined>;
+
+export function registerCaptureCommands(program: Command, onRuntime: OnRuntime): void {
   const capture = program
     .command('capture')
     .description("Redirect this host's connections to its proxy. Needs root; docs/capture.md.");
@@ -64,7 +66,7 @@ export function registerCaptureCommands(program: Command): void {
     )
     .argument('<command...>', 'program and arguments')
     .passThroughOptions()
-    .action(exec);
+    .action((words: string[], flags: ExecFlags) => exec(words, flags, onRuntime));
   capture.command('roll-back', { hidden: true }).argument('<trial>').argument('<seconds>').action(rollBackLater);
 }
 
@@ -209,7 +211,12 @@ function describe({ on: isOn, backEnd, options, trial, listening, counters, find
   return lines;
 }
 
-async function exec(words: string[], flags: { user?: string; with?: SocketMaker }): Promise<void> {
+interface ExecFlags {
+  user?: string;
+  with?: SocketMaker;
+}
+
+async function exec(words: string[], flags: ExecFlags, onRuntime: OnRuntime): Promise<void> {
   const [program = '', ...args] = words;
   const path = program.includes('/') ? program : find(program);
   if (!path) throw new CliError(`capture exec: ${program}: not found`);
@@ -219,12 +226,12 @@ async function exec(words: string[], flags: { user?: string; with?: SocketMaker 
     user: user === undefined ? undefined : userOf(user),
     command: [path, ...args] as [string, ...string[]],
   };
-  const rest = process.argv.slice(2);
-  const again = (runtime: 'bun' | 'deno') => [...runtimeCommand(runtime, programPath('./main')), ...rest];
-  await execWithSockets(plan, {
-    runtimes: { ...(bunBinary() ? { bun: again('bun') } : {}), ...(denoBinary() ? { deno: again('deno') } : {}) },
-    maker: flags.with,
-  });
+  const again = async (runtime: 'bun' | 'deno') => {
+    const command = await onRuntime(runtime);
+    return command && [...command, ...process.argv.slice(2)];
+  };
+  const runtimes = { bun: await again('bun'), deno: await again('deno') };
+  await execWithSockets(plan, { runtimes, maker: flags.with });
 }
 
 async function rollBackLater(trial: string, seconds: string): Promise<void> {
