@@ -16,6 +16,7 @@ import { ControlApi } from './connection.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { registerMachineCommands } from './machine/commands.ts';
+import { registerCaptureCommands } from './machine/capture.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 import { registerTokenCommands } from './tokens.ts';
@@ -169,6 +170,7 @@ registerResourceCommands(program);
 registerTokenCommands(program);
 
 registerMachineCommands(program);
+registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));
 
 client(
   program
