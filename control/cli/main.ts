@@ -15,8 +15,8 @@ import {
 import { ControlApi } from './connection.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
-import { registerMachineCommands } from './machine/commands.ts';
 import { registerCaptureCommands } from './machine/capture.ts';
+import { registerMachineCommands } from './machine/commands.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 import { registerTokenCommands } from './tokens.ts';
