@@ -13,6 +13,7 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerInject } from './inject.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { note, outputFormat } from './output.ts';
@@ -161,6 +162,7 @@ program
 
 registerResourceCommands(program);
 
+registerInject(program);
 registerTokenCommands(program);
 
 client(
