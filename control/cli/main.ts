@@ -13,6 +13,7 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerInject } from './inject.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { registerCaptureCommands } from './machine/capture.ts';
@@ -167,6 +168,7 @@ program
 
 registerResourceCommands(program);
 
+registerInject(program);
 registerTokenCommands(program);
 
 registerMachineCommands(program);
