@@ -13,11 +13,11 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
-import { registerInject } from './inject.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { registerCaptureCommands } from './machine/capture.ts';
 import { registerMachineCommands } from './machine/commands.ts';
+import { registerInject } from './machine/inject.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 import { registerTokenCommands } from './tokens.ts';

@@ -1,7 +1,7 @@
 /** `tulle inject`: a sidecar in what a user has, printed; the file itself is not changed. */
 import { type Command, Option } from 'commander';
-import pkg from '../../package.json' with { type: 'json' };
-import { CliError, readText } from './cli-error.ts';
+import pkg from '../../../package.json' with { type: 'json' };
+import { CliError, readText } from '../cli-error.ts';
 
 interface InjectFlags {
   file: string;
@@ -35,15 +35,15 @@ async function inject(
   text: string,
   { secret, ...options }: InjectFlags,
 ): Promise<string> {
-  const { InjectError } = await import('../../machine/inject/sidecar.ts');
+  const { InjectError } = await import('../../../machine/inject/sidecar.ts');
   if (secret !== undefined && form !== 'ecs') throw new CliError(`--secret: does not go with ${form}`);
   try {
-    if (form === 'compose') return (await import('../../machine/inject/compose.ts')).injectCompose(text, options);
-    if (form === 'nomad') return (await import('../../machine/inject/nomad.ts')).injectNomad(text, options);
-    if (form === 'systemd') return (await import('../../machine/inject/systemd.ts')).injectSystemd(text);
+    if (form === 'compose') return (await import('../../../machine/inject/compose.ts')).injectCompose(text, options);
+    if (form === 'nomad') return (await import('../../../machine/inject/nomad.ts')).injectNomad(text, options);
+    if (form === 'systemd') return (await import('../../../machine/inject/systemd.ts')).injectSystemd(text);
     if (secret === undefined)
       throw new CliError('--secret: is required: the ARN of the secret that holds the invitation');
-    return (await import('../../machine/inject/ecs.ts')).injectEcs(text, { ...options, secret });
+    return (await import('../../../machine/inject/ecs.ts')).injectEcs(text, { ...options, secret });
   } catch (error) {
     if (error instanceof InjectError) throw new CliError(`${options.file}: ${error.message}`);
     throw error;
