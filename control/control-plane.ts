@@ -9,8 +9,10 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { joinRoutes } from './api/joins.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
+import { rejoinRoutes } from './api/rejoin.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { workloadHealthRoutes } from './api/workload-health.ts';
@@ -21,6 +23,7 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
+import { TrustFeed } from './ca/life/trust-feed.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
 import { compileInSlices } from './compile/node/node.ts';
@@ -163,6 +166,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     processMetrics(metrics);
     const events = eventsTo(counted, controlLog(log, Date.now));
     const discovery: DiscoveryService = new DiscoveryService({
+      trust: new TrustFeed(joins, () => authority.trustBundle),
       compile: compileInSlices,
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
@@ -197,6 +201,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, events, report }));
+    app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
+    app.route('/', joinRoutes(joins, report));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));

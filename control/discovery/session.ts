@@ -50,6 +50,8 @@ export class Session {
   lastSeen: number;
   /** Of the connection of the last poll; undefined: that one had no client certificate. */
   certificate: Validity | undefined;
+  /** The version of the mesh's trust (TrustUpdate) that the proxy has put in force; undefined: none of this process. */
+  trustVersion: string | undefined;
   /** The last compiled state, the view and the node it came from, and how many changes of the mesh the view has seen. */
   compiled:
     | { readonly view: unknown; readonly step: number; readonly nodeDigest: string; readonly node: CompiledNode }

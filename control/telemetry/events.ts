@@ -18,7 +18,7 @@ export interface ControlEvents {
   requested(): void;
   issued(event: {
     readonly identity: string;
-    readonly proof: 'join token' | 'certificate' | 'JWT-SVID';
+    readonly proof: 'join token' | 'certificate' | 'expired certificate' | 'JWT-SVID';
     readonly document: 'X.509-SVID' | 'JWT-SVID';
     /** Milliseconds since the epoch. */
     readonly expires: number;
