@@ -202,7 +202,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, events, report }));
     app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
-    app.route('/', joinRoutes(joins, report));
+    app.route('/', joinRoutes({ joins, proxies: () => discovery.presented(), report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));

@@ -5,11 +5,19 @@ import { requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { ApiError, respondToError } from './resources/status.ts';
 
+export interface JoinRoutesOptions {
+  readonly joins: Joins;
+  /** Node ids of connected proxies with the serial numbers of the certificates that they present. */
+  readonly proxies: () => Iterable<{ readonly node: string; readonly serial: string }>;
+  readonly report?: (error: unknown) => void;
+}
+
 /**
- * - `GET /v1/joins?namespace=&serviceAccount=` -> {joins}, the oldest first; times are RFC 3339
+ * - `GET /v1/joins?namespace=&serviceAccount=` -> {joins}, the oldest first, each with the ids of its connected proxies; times are
+ *   RFC 3339
  * - `POST /v1/joins/ID/revoke` -> the join as it is then; its certificates are refused by the whole mesh within seconds
  */
-export function joinRoutes(joins: Joins, report: (error: unknown) => void = () => {}): Hono<ApiEnv> {
+export function joinRoutes({ joins, proxies, report = () => {} }: JoinRoutesOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => respondToError(report)(error, c));
   app.get('/v1/joins', requireAdmin, (c) => {
@@ -21,7 +29,12 @@ export function joinRoutes(joins: Joins, report: (error: unknown) => void = () =
           (namespace === undefined || join.namespace === namespace) &&
           (serviceAccount === undefined || join.serviceAccount === serviceAccount),
       );
-    return c.json({ joins: found.map(shown) });
+    const nodes = new Map<string, string[]>();
+    for (const { node, serial } of proxies()) {
+      const id = joins.ofSerial(serial)?.id;
+      if (id !== undefined) nodes.set(id, [...(nodes.get(id) ?? []), node]);
+    }
+    return c.json({ joins: found.map((join) => ({ ...shown(join), proxies: nodes.get(join.id) ?? [] })) });
   });
   app.post('/v1/joins/:id/revoke', requireAdmin, async (c) => {
     const id = c.req.param('id');

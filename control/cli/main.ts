@@ -17,6 +17,7 @@ import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
+import { registerRevokeCommand } from './revoke.ts';
 import { registerTokenCommands } from './tokens.ts';
 
 const program = new Command('tulle')
@@ -87,6 +88,11 @@ program
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
+  .option(
+    '--rejoin-grace <duration>',
+    'how long after its end a certificate may still renew, as 168h; 0s: never',
+    '168h',
+  )
   .addOption(
     new Option('--discovery <mode>', 'what sidecars are sent: hosts that they use, or all that they may use')
       .choices(['on-demand', 'eager'])
@@ -162,6 +168,7 @@ program
 registerResourceCommands(program);
 
 registerTokenCommands(program);
+registerRevokeCommand(program);
 
 client(
   program

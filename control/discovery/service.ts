@@ -4,7 +4,6 @@
  * (`initialResourceVersions`), and versions are digests, so a restarted control plane resends nothing needlessly.
  */
 import { randomUUID } from 'node:crypto';
-import type { Validity } from '../../shared/identity/verify.ts';
 import type { Log } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import {
@@ -29,7 +28,7 @@ import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
 import { certificateNotes, ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
-import { type Collected, NOTHING, Session } from './session.ts';
+import { type Collected, NOTHING, type Presented, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
@@ -149,7 +148,12 @@ export class DiscoveryService {
    * @throws DiscoveryError invalid (unknown type URL, name that is too long), limited (the caller has as many sessions, or names,
    *   as it may have), unavailable (too many sessions, nothing could be compiled yet)
    */
-  async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal, certificate?: Validity): Promise<PollAnswer> {
+  async poll(
+    request: DiscoveryPoll,
+    caller: string,
+    signal: AbortSignal,
+    certificate?: Presented,
+  ): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
       if (typeOfUrl(typeUrl) === undefined) throw new DiscoveryError('invalid', `unknown resource type "${typeUrl}"`);
     const known = this.find(request, caller);
@@ -294,6 +298,15 @@ export class DiscoveryService {
     const { node } = session.compiled;
     const held = session.setsOf(node);
     return { snapshot: snapshotOf(held), notFetched: notFetched(node.sets, held) };
+  }
+
+  /** Node ids of connected proxies with the serial numbers of their certificates. */
+  *presented(): Generator<{ readonly node: string; readonly serial: string }> {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      const serial = session.certificate?.serial;
+      if (serial !== undefined && isConnected(session, now)) yield { node: session.node.id, serial };
+    }
   }
 
   /** The versions of the proxies that are connected, one for each. */

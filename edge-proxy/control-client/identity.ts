@@ -354,10 +354,11 @@ export class IdentityManager {
 
   #failure(held: Identity, error: Error): string {
     const reason = withoutPrefix(error);
+    const remedy = error instanceof IdentityError && !reason.includes('"tulle ') ? `; ${REMEDY}` : '';
     const until = new Date(held.notAfter).toISOString();
     return this.#clock.now() > held.notAfter
-      ? `identity: ${held.spiffeId} expired at ${until} and is not renewed yet: ${reason}${error instanceof IdentityError ? `; ${REMEDY}` : ''}`
-      : `identity: ${held.spiffeId} not renewed yet, valid until ${until}: ${reason}`;
+      ? `identity: ${held.spiffeId} expired at ${until} and is not renewed yet: ${reason}${remedy}`
+      : `identity: ${held.spiffeId} not renewed yet, valid until ${until}: ${reason}${remedy}`;
   }
 
   #wait(milliseconds: number): Promise<void> {
