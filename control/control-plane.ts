@@ -9,27 +9,32 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
-import { joinRoutes } from './api/joins.ts';
+import { invitationRoutes } from './api/invitations.ts';
+import { joinRoutes } from './api/join.ts';
+import { heldJoinRoutes } from './api/joins.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
+import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { workloadHealthRoutes } from './api/workload-health.ts';
 import { Accounts } from './ca/accounts.ts';
 import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
-import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
+import { JoinTokens } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
+import { openFileTokenStore } from './ca/token-store.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
+import { tokenJudge } from './join/join-evidence.ts';
 import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
@@ -42,6 +47,7 @@ import { controlMetrics } from './telemetry/control-metrics.ts';
 import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
+import { groupReader } from './workloads/read-group.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -151,7 +157,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       { folder: data, mesh, status, log, onError: report },
     );
     undo.splice(1, 0, stopKeys);
-    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
+    const addresses = new AddressAllocator({
+      store,
+      keyOf: storeKeyOf,
+      report: (reporter, findings) => status.report(reporter, findings),
+      log,
+      onError: report,
+    });
     undo.splice(1, 0, () => addresses.close());
     addresses.start(view.resources('ServiceEntry'));
     mesh.onChange((_view, change) => addresses.follow(change));
@@ -201,8 +213,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, events, report }));
+    const urls = reachableUrls(server.url, options.advertised ? [] : [...options.dnsNames, ...options.ips]);
+    const joining = { authority, accounts, group: groupReader(store), controlPlanes: () => urls, report };
+    app.route('/', invitationRoutes({ ...joining, tokens }));
+    app.route('/', joinRoutes({ ...joining, joins, judges: { token: tokenJudge(tokens) }, events }));
     app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
-    app.route('/', joinRoutes({ joins, proxies: () => discovery.presented(), report }));
+    app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));

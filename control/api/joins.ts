@@ -5,7 +5,7 @@ import { requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { ApiError, respondToError } from './resources/status.ts';
 
-export interface JoinRoutesOptions {
+export interface HeldJoinRoutesOptions {
   readonly joins: Joins;
   /** Node ids of connected proxies with the serial numbers of the certificates that they present. */
   readonly proxies: () => Iterable<{ readonly node: string; readonly serial: string }>;
@@ -17,7 +17,7 @@ export interface JoinRoutesOptions {
  *   RFC 3339
  * - `POST /v1/joins/ID/revoke` -> the join as it is then; its certificates are refused by the whole mesh within seconds
  */
-export function joinRoutes({ joins, proxies, report = () => {} }: JoinRoutesOptions): Hono<ApiEnv> {
+export function heldJoinRoutes({ joins, proxies, report = () => {} }: HeldJoinRoutesOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => respondToError(report)(error, c));
   app.get('/v1/joins', requireAdmin, (c) => {

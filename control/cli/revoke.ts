@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { CliError } from './cli-error.ts';
 import { type ClientFlags, client, output } from './command-options.ts';
-import { ControlApi } from './connection.ts';
+import { ControlApi, describeStatus } from './connection.ts';
 import { outputFormat, print, table } from './output.ts';
 
 /** An item of `GET /v1/joins`. */
@@ -63,15 +63,26 @@ async function revoke(
 
 async function revokeTarget(api: ControlApi, namespace: string, joins: JoinRow[], target: string): Promise<void> {
   const found = joins.filter(({ id, by }) => id === target || (ID.test(target) && by === `token ${target}`));
-  if (found.length === 0 && ID.test(target)) {
-    await api.call('DELETE', `/v1/join-tokens/${target}`);
-    return say(`join token ${target} revoked`);
+  // A token may have uses left beside the joins that it began.
+  if (ID.test(target) && !found.some(({ id }) => id === target)) {
+    const path = `/v1/join-tokens/${target}`;
+    if (found.length === 0) await api.call('DELETE', path);
+    else await revokeRest(api, path);
+    say(`join token ${target} revoked`);
+    if (found.length === 0) return;
   }
   const chosen = found.length > 0 ? found : await joinsOfWorkload(api, namespace, joins, target);
   for (const { id, serviceAccount, namespace: of } of chosen) {
     await api.call('POST', `/v1/joins/${id}/revoke`);
     say(`join ${id} of ${of}/${serviceAccount} revoked`);
   }
+}
+
+/** A token that is used up, or forgotten, has no uses to revoke. @throws CliError for any other refusal */
+async function revokeRest(api: ControlApi, path: string): Promise<void> {
+  const answer = await api.request('DELETE', path);
+  if (answer.status >= 300 && answer.status !== 409 && answer.status !== 404)
+    throw new CliError(describeStatus(answer));
 }
 
 /** Of the proxies that run at the workload's address, or have its name; else of its account, where that has one join. */

@@ -5,6 +5,7 @@ import type { ClientTlsOptions, Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
 import { RevokedPeers } from './tls/revoked-peers.ts';
 import { clientContext, serverContext } from './tls/tls-context.ts';
+import { openDatagrams } from './udp/datagrams.ts';
 
 /** A choice that would be passed over in silence is refused. @throws Error naming the field */
 function refuseFixed(
@@ -27,6 +28,7 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
     monotonicMs: () => performance.now(),
     random: () => Math.random(),
     listen: (options, onConnection) => listen(options, quirks, onConnection),
+    openDatagrams,
     connect: (to, tls, handler, onOpen) => connect(to, tls, host, handler, onOpen),
     serverTls(options) {
       refuseFixed(options, quirks);

@@ -1,6 +1,8 @@
 /** `@request.auth.claims…` in VirtualService header matches: routing on a JWT's claims (istio.io/latest/docs/tasks/security/authentication/jwt-route). */
 
 const PREFIX = '@request.auth.claims';
+/** How deep a claim of a JoinPolicy may be. */
+const MAX_CLAIM_STEPS = 8;
 
 export interface ClaimRoute {
   /** `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`. */
@@ -17,4 +19,17 @@ export function parseClaimRoute(key: string): ClaimRoute | undefined {
     return { separator: 'brackets', claims: rest.slice(1, -1).split('][') };
   }
   return undefined;
+}
+
+/**
+ * The steps to a claim that a JoinPolicy names: `realm.role` leads into a nested claim; in brackets a name may have dots
+ * itself, as `[kubernetes.io][namespace]`. Undefined: the text names no claim.
+ */
+export function parseClaimPath(text: string): readonly string[] | undefined {
+  const bracketed = text.startsWith('[');
+  if (bracketed && !(text.endsWith(']') && text.length > 2)) return undefined;
+  const steps = bracketed ? text.slice(1, -1).split('][') : text.split('.');
+  return steps.length <= MAX_CLAIM_STEPS && steps.every((step) => step !== '' && !/[[\]]/.test(step))
+    ? steps
+    : undefined;
 }

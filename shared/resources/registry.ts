@@ -18,6 +18,7 @@ import { serviceEntry } from './kinds/service-entry.ts';
 import { sidecar } from './kinds/sidecar.ts';
 import { telemetry } from './kinds/telemetry.ts';
 import { trafficExtension } from './kinds/traffic-extension.ts';
+import { joinPolicy } from './kinds/tulle/join-policy.ts';
 import { virtualService } from './kinds/virtual-service.ts';
 import { wasmPlugin } from './kinds/wasm-plugin.ts';
 import { workloadEntry } from './kinds/workload-entry.ts';
@@ -41,6 +42,7 @@ const KINDS = {
   Telemetry: telemetry,
   WasmPlugin: wasmPlugin,
   TrafficExtension: trafficExtension,
+  JoinPolicy: joinPolicy,
   Namespace: namespace,
   Service: service,
   EndpointSlice: endpointSlice,
