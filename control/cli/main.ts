@@ -17,7 +17,7 @@ import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
-import { registerRevokeCommand } from './revoke.ts';
+import { registerRevokeCommand } from './identity/revoke.ts';
 import { registerTokenCommands } from './tokens.ts';
 
 const program = new Command('tulle')

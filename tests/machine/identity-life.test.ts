@@ -156,7 +156,7 @@ describe('a join that is revoked', () => {
     expect(joins.find(({ serviceAccount }) => serviceAccount === 'stays')).toMatchObject({
       proxies: [expect.stringContaining('~stays.default~')],
     });
-    expect((await revoke('nobody')).error).toMatch(/^tulle: revoke nobody: no connected proxy .*--list/);
+    expect((await revoke('absent')).error).toMatch(/^tulle: revoke absent: no connected proxy .*--list/);
   });
 });
 

@@ -247,7 +247,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   };
 }
 
-/** A holder of a revoked certificate is told why, and nothing else. */
+/** A request with a revoked certificate is answered with the reason. */
 function refusingRevoked(fetch: FetchHandler, joins: Pick<Joins, 'ofSerial'>): FetchHandler {
   return (request, env) => {
     const join = joins.ofSerial(env.peerCertificate?.serial ?? '');

@@ -4,8 +4,8 @@
  */
 import { createHmac, randomBytes, timingSafeEqual, verify, X509Certificate } from 'node:crypto';
 import { decodePem } from '../../../shared/identity/pem.ts';
+import type { SvidIdentity } from '../../../shared/identity/svid-identity.ts';
 import { type RejoinRequest, rejoinText } from '../../../shared/join/rejoin.ts';
-import type { ClientIdentity } from '../../api/server/client-chain.ts';
 
 const NONCE_MS = 60_000;
 const MAX_CHAIN = 6;
@@ -105,17 +105,22 @@ class Bucket {
   }
 }
 
+/** Serial number: lower-case hexadecimal. */
+export interface RejoiningPeer extends SvidIdentity {
+  readonly serial: string;
+}
+
 export interface RejoinJudge {
   /** Milliseconds after its end in which a certificate may rejoin; 0: never. */
   readonly graceMs: number;
   readonly nonces: Nonces;
   /** Verifies a chain (DER, leaf first) at a time, milliseconds since the epoch. @throws ChainError */
-  readonly verifyChain: (chain: readonly Uint8Array[], at: number) => ClientIdentity;
+  readonly verifyChain: (chain: readonly Uint8Array[], at: number) => RejoiningPeer;
   readonly now: () => number;
 }
 
 /** @returns whose certificate it is @throws RejoinError, ChainError, PemError */
-export async function judgeRejoin(request: RejoinRequest, judge: RejoinJudge): Promise<ClientIdentity> {
+export async function judgeRejoin(request: RejoinRequest, judge: RejoinJudge): Promise<RejoiningPeer> {
   if (judge.graceMs === 0)
     throw new RejoinError(
       'refused',

@@ -1,9 +1,9 @@
 /** `tulle revoke`: takes a machine's certificates back, at every peer and within seconds. */
 import type { Command } from 'commander';
-import { CliError } from './cli-error.ts';
-import { type ClientFlags, client, output } from './command-options.ts';
-import { ControlApi, describeStatus } from './connection.ts';
-import { outputFormat, print, table } from './output.ts';
+import { CliError } from '../cli-error.ts';
+import { type ClientFlags, client, output } from '../command-options.ts';
+import { ControlApi, describeStatus } from '../connection.ts';
+import { outputFormat, print, table } from '../output.ts';
 
 /** An item of `GET /v1/joins`. */
 interface JoinRow {
