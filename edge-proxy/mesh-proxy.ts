@@ -18,6 +18,7 @@ import { ControlPlanes } from './control-client/control-planes.ts';
 import { DiscoveryClient, type OnDemandTraffic } from './control-client/discovery-client.ts';
 import { DiskCache } from './control-client/disk-cache.ts';
 import type { IdentityManager } from './control-client/identity.ts';
+import { MeshTrust } from './control-client/mesh-trust.ts';
 import { buildNode } from './control-client/node.ts';
 import { ProxyConfig } from './control-client/proxy-config.ts';
 import type { ListeningAddress } from './listener/own-listeners.ts';
@@ -38,6 +39,8 @@ export interface ProxyPart extends ConfigTarget, OnDemandTraffic {
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
   certificates(): readonly HeldCertificates[] | Promise<readonly HeldCertificates[]>;
   setHealthy(healthy: boolean): void;
+  /** See Runtime.revokePeers. */
+  revokePeers(serials: readonly string[]): void;
   /** Load balancers should send nothing more. */
   draining(): boolean;
   /** A listener of this process that the part does not run itself, until its end. */
@@ -92,7 +95,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const client = new ControlPlanes(
     settings['control-plane'].map((url) => ({
       url,
-      client: new ControlClient({ runtime, url, trustedRoots, identity: () => held()?.keyPair }),
+      client: new ControlClient({ runtime, url, trustedRoots, identity: () => identity.keyPair }),
     })),
     log,
   );
@@ -117,11 +120,21 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken);
   const cache = new DiskCache(runtime.files, settings.data, log);
+  const trust = new MeshTrust({
+    files: runtime.files,
+    folder: settings.data,
+    now: () => runtime.now(),
+    revoke: (serials) => proxy.revokePeers(serials),
+    trust: (trustBundle) => identity.trust(trustBundle),
+    log,
+  });
+  await trust.restore();
   const discovery = new DiscoveryClient({
     client,
     node: () => node,
     target: proxy,
     cache,
+    trust,
     time: runtime,
     log,
     onDemand: isOnDemand(settings) ? { traffic: proxy, unusedMs: settings['unused-host-seconds'] * 1000 } : undefined,

@@ -4,7 +4,6 @@
  * (`initialResourceVersions`), and versions are digests, so a restarted control plane resends nothing needlessly.
  */
 import { randomUUID } from 'node:crypto';
-import type { Validity } from '../../shared/identity/verify.ts';
 import type { Log } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import {
@@ -12,6 +11,7 @@ import {
   type Feature,
   RESOURCE_TYPES,
   type Snapshot,
+  type TrustUpdate,
   typeOfUrl,
 } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
@@ -28,7 +28,7 @@ import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
 import { certificateNotes, ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
-import { type Collected, NOTHING, Session } from './session.ts';
+import { type Collected, NOTHING, type Presented, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
@@ -54,6 +54,15 @@ export type DiscoveryMode = 'on-demand' | 'eager';
 
 const ON_DEMAND: Feature = 'tulle.on-demand';
 
+/** What proxies are to trust, in versions. */
+export interface TrustSource {
+  readonly version: string;
+  /** @param version what the proxy has; undefined: nothing */
+  since(version: string | undefined): TrustUpdate;
+  /** @returns stops */
+  onChange(changed: () => void): () => void;
+}
+
 export interface DiscoveryOptions {
   readonly compile: CompileNode;
   readonly mesh: { current(): MeshView; onChange(listener: MeshListener): () => void };
@@ -67,6 +76,8 @@ export interface DiscoveryOptions {
   readonly limits?: Partial<SessionLimits>;
   /** Features that no node gets, as from a control plane of a version without them. Default: none. */
   readonly withheldFeatures?: ReadonlySet<string>;
+  /** The mesh's roots and revoked certificates. Default: proxies are sent none. */
+  readonly trust?: TrustSource;
   readonly clock?: Clock;
   readonly events?: ControlEvents;
   /** What an operator should know of a node, beside the state of its resources. */
@@ -121,7 +132,13 @@ export class DiscoveryService {
       wanted: (session) => session.polls > 0,
       classOf: (session) => (session.compiled ? (session.concerned ? 'concerned' : 'change') : 'first'),
     });
-    this.stopListening = options.mesh.onChange((_view, change) => this.changed(change));
+    const stops = [
+      options.mesh.onChange((_view, change) => this.changed(change)),
+      options.trust?.onChange(() => this.trustChanged()),
+    ];
+    this.stopListening = () => {
+      for (const stop of stops) stop?.();
+    };
   }
 
   /**
@@ -131,20 +148,27 @@ export class DiscoveryService {
    * @throws DiscoveryError invalid (unknown type URL, name that is too long), limited (the caller has as many sessions, or names,
    *   as it may have), unavailable (too many sessions, nothing could be compiled yet)
    */
-  async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal, certificate?: Validity): Promise<PollAnswer> {
+  async poll(
+    request: DiscoveryPoll,
+    caller: string,
+    signal: AbortSignal,
+    certificate?: Presented,
+  ): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
       if (typeOfUrl(typeUrl) === undefined) throw new DiscoveryError('invalid', `unknown resource type "${typeUrl}"`);
     const known = this.find(request, caller);
     const session = known ?? this.open(request, caller);
     session.rouse('superseded');
     session.touch(this.permitted(request.node), this.clock.now(), certificate);
+    session.trustVersion = request.trustVersion || undefined;
     this.reportRejected(request);
     this.orForget(session, () => session.take(request.requests));
     session.polls += 1;
     try {
       const collected = await this.responses(session, known === undefined || asks(request), signal);
       const features = known ? [] : [...session.features];
-      return { session: session.id, ...collected, ...(features.length > 0 && { features }) };
+      const trust = this.trustFor(session);
+      return { session: session.id, ...collected, ...(features.length > 0 && { features }), ...(trust && { trust }) };
     } finally {
       session.polls -= 1;
     }
@@ -169,12 +193,35 @@ export class DiscoveryService {
       const collected = this.orForget(session, () => session.collect(compiled, String(this.view.revision)));
       const left = deadline - this.clock.now();
       if (collected !== NOTHING) this.reportPushed(session, collected);
-      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
+      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed || this.owesTrust(session)) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
       if (reason === 'aborted') this.events.disconnected({ node: session.node.id, identity: session.owner });
       if (reason !== 'changed') return NOTHING;
     }
+  }
+
+  private owesTrust({ features, trustVersion }: Session): boolean {
+    const { trust } = this.options;
+    return trust !== undefined && features.has('tulle.trust') && trust.version !== trustVersion;
+  }
+
+  private trustFor(session: Session): TrustUpdate | undefined {
+    return this.owesTrust(session) ? this.options.trust!.since(session.trustVersion) : undefined;
+  }
+
+  /** Held polls are answered at once. */
+  private trustChanged(): void {
+    for (const session of this.sessions.values()) if (this.owesTrust(session)) session.rouse('changed');
+  }
+
+  /** Node ids of connected proxies that have not put the present trust in force, those that cannot be sent it included. */
+  behindTrust(): string[] {
+    const now = this.clock.now();
+    const { trust } = this.options;
+    return [...this.sessions.values()]
+      .filter((session) => isConnected(session, now) && session.trustVersion !== trust?.version)
+      .map(({ node }) => node.id);
   }
 
   /** Waits for its turn in the queue. @returns undefined when the client left, or polls again, in the meantime */
@@ -251,6 +298,15 @@ export class DiscoveryService {
     const { node } = session.compiled;
     const held = session.setsOf(node);
     return { snapshot: snapshotOf(held), notFetched: notFetched(node.sets, held) };
+  }
+
+  /** Node ids of connected proxies with the serial numbers of their certificates. */
+  *presented(): Generator<{ readonly node: string; readonly serial: string }> {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      const serial = session.certificate?.serial;
+      if (serial !== undefined && isConnected(session, now)) yield { node: session.node.id, serial };
+    }
   }
 
   /** The versions of the proxies that are connected, one for each. */

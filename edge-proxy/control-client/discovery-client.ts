@@ -12,6 +12,7 @@ import {
   FEATURES,
   type Feature,
   knownFeatures,
+  type TrustUpdate,
 } from '../../shared/xds/discovery.ts';
 import type { ClockAndRandom } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';
@@ -34,7 +35,9 @@ export interface DiscoveryClientOptions {
   readonly log: (line: string, level?: LogLevel) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
-  /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`. */
+  /** Takes the mesh's roots and revoked certificates. Absent: they are not asked for. */
+  readonly trust?: { readonly version: string | undefined; take(update: TrustUpdate): Promise<void> };
+  /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`, `tulle.trust` where `trust`. */
   readonly features?: readonly Feature[];
   /** Hosts are fetched when they are first used. Absent: everything is. */
   readonly onDemand?: OnDemandOptions | undefined;
@@ -59,7 +62,6 @@ export interface OnDemandOptions {
   readonly unusedMs: number;
 }
 
-const EAGER_FEATURES = FEATURES.filter((feature) => feature !== 'tulle.on-demand');
 const NO_FEATURES: ReadonlySet<Feature> = new Set();
 /** Between polls that fail: a control plane that is back is found within this. */
 const MAX_WAIT_MS = 5000;
@@ -211,7 +213,8 @@ export class DiscoveryClient {
     if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
     const answer = DiscoveryAnswer.safeParse(body);
     if (!answer.success) throw new Error(`discovery answer is malformed: ${z.prettifyError(answer.error)}`);
-    const { session, responses, features, namesWanted, more } = answer.data as DiscoveryAnswer;
+    const { session, responses, features, namesWanted, more, trust } = answer.data as DiscoveryAnswer;
+    if (trust) await this.options.trust?.take(trust);
     this.requests = [];
     if (request.session !== undefined && session !== request.session) {
       // The control plane does not know us (any more): say again what we want and have.
@@ -277,10 +280,19 @@ export class DiscoveryClient {
       if (this.session !== undefined) return { session: this.session, node, requests: this.withReopened() };
       return { node, requests: await subscribeRequests(this.config.held, NO_FEATURES) };
     }
-    const announced = this.options.features ?? (this.options.onDemand ? FEATURES : EAGER_FEATURES);
-    const node = { ...this.options.node(), clientFeatures: [...announced] };
+    const node = { ...this.options.node(), clientFeatures: this.announced() };
     if (this.session === undefined) return { node, requests: [] };
-    return { session: this.session, node, requests: await this.requestsOfSession() };
+    const { trust } = this.options;
+    const trustVersion = this.agreed.has('tulle.trust') ? trust?.version : undefined;
+    const requests = await this.requestsOfSession();
+    return { session: this.session, node, requests, ...(trustVersion !== undefined && { trustVersion }) };
+  }
+
+  private announced(): Feature[] {
+    const { features = FEATURES, onDemand, trust } = this.options;
+    return features.filter(
+      (feature) => (feature !== 'tulle.on-demand' || onDemand) && (feature !== 'tulle.trust' || trust),
+    );
   }
 
   private async requestsOfSession(): Promise<DeltaDiscoveryRequest[]> {

@@ -20,8 +20,16 @@ import { Secret } from './tls.ts';
  * - `tulle.on-demand` (with `tulle.virtual-hosts`): `*` of virtual hosts, clusters and endpoints means those that are eager.
  *   A node names further virtual hosts and clusters and is sent what they need besides; the host index (type `hosts`) says
  *   which hosts there are. Removals follow the ACK of what an answer adds, those of listeners excepted.
+ * - `tulle.trust`: answers hold the mesh's roots and its revoked certificates (`trust` of a DiscoveryAnswer), polls the version
+ *   of them that the proxy has put in force. A held poll is answered when they change.
  */
-export const FEATURES = ['tulle.virtual-hosts', 'tulle.held-digests', 'tulle.answer-pages', 'tulle.on-demand'] as const;
+export const FEATURES = [
+  'tulle.virtual-hosts',
+  'tulle.held-digests',
+  'tulle.answer-pages',
+  'tulle.on-demand',
+  'tulle.trust',
+] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** The announced features that this version has, without one that lacks what it needs. */
