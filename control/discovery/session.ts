@@ -41,6 +41,12 @@ export const NOTHING: Collected = Object.freeze({ responses: Object.freeze([]) }
 /** A page of an answer: so many resources, and so many bytes of JSON unless a single resource is larger. */
 const PAGE = { resources: 1000, bytes: 4 * 1024 * 1024 };
 
+/** Of the connection of a poll. */
+export interface SessionCertificate extends Validity {
+  /** Lower-case hexadecimal; undefined: not known. */
+  readonly serial?: string;
+}
+
 export class Session {
   readonly id: string;
   /** The principal that owns the session; no other may poll it. */
@@ -49,7 +55,9 @@ export class Session {
   node: Node;
   lastSeen: number;
   /** Of the connection of the last poll; undefined: that one had no client certificate. */
-  certificate: Validity | undefined;
+  certificate: SessionCertificate | undefined;
+  /** When the connection of its last poll was closed before an answer; undefined: it polls, or was answered. */
+  leftAt: number | undefined;
   /** The last compiled state, the view and the node it came from, and how many changes of the mesh the view has seen. */
   compiled:
     | { readonly view: unknown; readonly step: number; readonly nodeDigest: string; readonly node: CompiledNode }
@@ -129,7 +137,8 @@ export class Session {
     return this.wake !== undefined;
   }
 
-  touch(node: Node, now: number, certificate?: Validity): void {
+  touch(node: Node, now: number, certificate?: SessionCertificate): void {
+    this.leftAt = undefined;
     this.node = node;
     this.nodeDigest = digest(node);
     this.lastSeen = now;
