@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { meshForm } from '../mesh/mesh-resource.ts';
-import { conditionsOf } from '../mesh/workload-health.ts';
+import { conditionsOf } from '../mesh/workload/workload-health.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { workloadHealthRoutes } from './workload-health.ts';
@@ -142,7 +142,7 @@ it('takes no report about an address that another machine of the identity, or no
   expect(conditionsOf(await stored('web'))).toEqual([]);
 });
 
-it('takes a workload whose proxy stops out, unless another process of it goes on', async () => {
+it('takes a workload whose proxy stops out, unless another process of it continues', async () => {
   const { ask, stored } = await served();
   holders.set('10.0.0.1', [{ serial: 'a' }, { serial: 'a' }]);
   expect(await ask({ ...report('10.0.0.1', false), draining: true })).toBe(200);

@@ -7,7 +7,7 @@ import { entriesOf } from '../compile/node/proxy-config.ts';
 import { PROXY_TYPES } from '../compile/node/proxy-types.ts';
 import { NodeError, proxyOf } from '../compile/scope/proxy.ts';
 import type { MeshView } from '../mesh/view.ts';
-import { type Condition, conditionsOf, DRAINING, HEALTHY, isUnhealthy } from '../mesh/workload-health.ts';
+import { type Condition, conditionsOf, DRAINING, HEALTHY, isUnhealthy } from '../mesh/workload/workload-health.ts';
 import type { ResourceKey, ResourceStore } from '../store/store.ts';
 import { isRegistered } from '../workloads/workload-entry.ts';
 import type { ApiEnv, Caller } from './caller.ts';
@@ -104,7 +104,7 @@ async function drain(
   caller: WorkloadCaller,
   found: readonly Resource[],
 ): Promise<number> {
-  // Another process of the workload goes on.
+  // Another process of the workload continues.
   if (options.holdersOf(caller.spiffeId, node).length > 1) return 0;
   const left = await options.leave(node, caller.certificate?.serial);
   const others = found.filter((entry) => !isRegistered(entry));

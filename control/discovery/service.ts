@@ -71,7 +71,7 @@ export interface DiscoveryOptions {
   readonly clock?: Clock;
   readonly events?: ControlEvents;
   /**
-   * Told of each poll; a promise is waited for before the answer, and an error refuses the poll, and a new session with it.
+   * Called for each poll; a promise is waited for before the answer, and an error refuses the poll, and a new session with it.
    */
   readonly seen?: (proxy: RegisteringProxy, isNew: boolean) => Promise<void> | undefined;
   /** What an operator should know of a node, beside the state of its resources. */

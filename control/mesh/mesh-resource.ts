@@ -3,8 +3,8 @@ import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { sameJson } from '../store/stamp.ts';
 import { statusAddresses } from './auto-addresses.ts';
-import { isUnhealthy, UNHEALTHY_STATUS } from './workload-health.ts';
-import { annotationsInMesh } from './workload-records.ts';
+import { isUnhealthy, UNHEALTHY_STATUS } from './workload/workload-health.ts';
+import { annotationsInMesh } from './workload/workload-records.ts';
 
 /** Versions of one group are one resource, so only the group counts. */
 export function resourceId({ apiVersion, kind, metadata }: Resource): string {

@@ -2,7 +2,7 @@
 import type { Node } from '../../shared/xds/core.ts';
 import { namespaceOf, specOf, text } from '../mesh/fields.ts';
 import type { MeshView } from '../mesh/view.ts';
-import { conditionsOf, DRAINING, HEALTHY, isUnhealthy } from '../mesh/workload-health.ts';
+import { conditionsOf, DRAINING, HEALTHY, isUnhealthy } from '../mesh/workload/workload-health.ts';
 import { type EntryStore, EntryWriter, entryKey } from './entry-writer.ts';
 
 /** A proxy opened a session: takes back what it said when it stopped. Its probe, if there is one, decides from now on. */

@@ -1,7 +1,7 @@
 /** Writes the WorkloadEntries of registered machines. Those that registration did not make are never touched. */
 import type { Resource } from '../../shared/resources/resource.ts';
-import { type Condition, conditionsOf } from '../mesh/workload-health.ts';
-import { ENTRY_RECORDS } from '../mesh/workload-records.ts';
+import { type Condition, conditionsOf } from '../mesh/workload/workload-health.ts';
+import { ENTRY_RECORDS } from '../mesh/workload/workload-records.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
 import { isRegistered } from './workload-entry.ts';
 

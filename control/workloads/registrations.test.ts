@@ -3,7 +3,7 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import type { Join } from '../ca/joins.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { meshForm } from '../mesh/mesh-resource.ts';
-import { conditionsOf } from '../mesh/workload-health.ts';
+import { conditionsOf } from '../mesh/workload/workload-health.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { ADDRESS_CONFLICT, entryKey } from './entry-writer.ts';
@@ -160,7 +160,7 @@ it('keeps the entry of a machine that comes back in time, and removes it otherwi
   expect(await names()).toEqual([]);
 });
 
-it('registers a proxy again that goes on with its session after its entry was removed', async () => {
+it('registers a proxy again that continues its session after its entry was removed', async () => {
   const asleep = proxy('a', '10.0.0.5');
   await registrations.seen(asleep);
   asleep.connected = false;
@@ -295,7 +295,7 @@ it('follows its group: changes of the template, deletion, and return', async () 
   expect(await names()).toEqual(['reviews-10.0.0.5']);
 });
 
-it('removes the entry at once when the proxy stops, unless another process of the machine goes on', async () => {
+it('removes the entry at once when the proxy stops, unless another process of the machine continues', async () => {
   const [old, next] = [proxy('a', '10.0.0.5'), proxy('a', '10.0.0.5')];
   await registrations.seen(old);
   await registrations.seen(next);

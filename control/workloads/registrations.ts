@@ -12,7 +12,7 @@ import type { Node } from '../../shared/xds/core.ts';
 import type { Join } from '../ca/joins.ts';
 import { isKind, namespaceOf, specOf } from '../mesh/fields.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
-import { ENTRY_RECORDS } from '../mesh/workload-records.ts';
+import { ENTRY_RECORDS } from '../mesh/workload/workload-records.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
 import { ADDRESS_CONFLICT, type EntryStore, EntryWriter, entryKey } from './entry-writer.ts';
 import { templateOf, type WorkloadGroup } from './group-template.ts';
@@ -135,7 +135,7 @@ export class Registrations {
   }
 
   /**
-   * The proxy of a machine stops: its entry is removed at once, unless another process of the machine goes on.
+   * The proxy of a machine stops: its entry is removed at once, unless another process of the machine continues.
    * @returns whether an entry was removed
    */
   async leave(node: Node, serial: string | undefined): Promise<boolean> {
@@ -253,7 +253,7 @@ export class Registrations {
     );
   }
 
-  /** A hand-written entry stands for the machine: by its name, or by its address in the same network. */
+  /** A hand-written entry describes the machine: by its name, or by its address in the same network. */
   private handWritten({ namespace, address, network, group }: Machine): string | undefined {
     const name = entryName({ group, address, network });
     const found = this.options

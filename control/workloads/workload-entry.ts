@@ -3,7 +3,7 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import { workloadProbe } from '../compile/node/workload-probe.ts';
 import { labelsOf, specOf, text } from '../mesh/fields.ts';
-import { ENTRY_RECORDS, HEALTH_CHECKED } from '../mesh/workload-records.ts';
+import { ENTRY_RECORDS, HEALTH_CHECKED } from '../mesh/workload/workload-records.ts';
 import { type LabelViolation, withAddedLabels } from './added-labels.ts';
 import { templateOf, type WorkloadGroup } from './group-template.ts';
 

@@ -1,5 +1,5 @@
 /** Condition `Healthy` of a WorkloadEntry, which its proxy reports (WorkloadGroup `probe`): all that the mesh sees of a status. */
-import type { Resource } from '../../shared/resources/resource.ts';
+import type { Resource } from '../../../shared/resources/resource.ts';
 import { HEALTH_CHECKED } from './workload-records.ts';
 
 export const HEALTHY = 'Healthy';
