@@ -49,7 +49,9 @@ import { controlMetrics } from './telemetry/control-metrics.ts';
 import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
+import { endDraining } from './workloads/drained-entries.ts';
 import { groupReader } from './workloads/read-group.ts';
+import { CLEANUP_SECONDS, Registrations } from './workloads/registrations.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -80,6 +82,8 @@ export interface ControlPlaneOptions {
   connectionLimits?: Partial<ConnectionLimits>;
   /** Seconds after its end in which a certificate may still rejoin; 0: never. Default: REJOIN_GRACE_SECONDS. */
   rejoinGrace?: number;
+  /** Seconds from the moment that a registered machine has left to the removal of its entry. Default: CLEANUP_SECONDS. */
+  workloadCleanup?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
   /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
@@ -183,15 +187,31 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     processMetrics(metrics);
     const events = eventsTo(counted, controlLog(log, Date.now));
+    const registrations = new Registrations({
+      store,
+      group: groupReader(store),
+      view: () => mesh.current(),
+      joinOf: (serial) => joins.ofSerial(serial),
+      cleanupMs: (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000,
+      events,
+      report,
+    });
+    undo.splice(1, 0, () => registrations.close());
+    await registrations.start();
+    mesh.onChange((_view, change) => registrations.follow(change));
     const discovery: DiscoveryService = new DiscoveryService({
       trust: new TrustFeed(joins, () => authority.trustBundle),
+      seen: (proxy, isNew) => {
+        if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
+        return registrations.seen(proxy);
+      },
       compile: compileInSlices,
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
       withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
-      advise: servesNothing,
+      advise: (current, node, session) => registrations.noteOn(session) ?? servesNothing(current, node),
       events,
       log,
     });
@@ -231,7 +251,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.route('/', discoveryApi(discovery, report));
     app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
-    app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
+    const joinIdOf = (serial?: string) => (serial === undefined ? undefined : joins.ofSerial(serial)?.id);
+    app.route(
+      '/',
+      workloadHealthRoutes({
+        view: () => mesh.current(),
+        store,
+        keyOf: storeKeyOf,
+        holdersOf: (spiffeId, node) => discovery.holdersOf(spiffeId, node),
+        isSameMachine: (serial, other) => joinIdOf(serial) === joinIdOf(other),
+        leave: (node, serial) => registrations.leave(node, serial),
+        settled: (isInView, limitMs) => discovery.settled(isInView, limitMs),
+        report,
+      }),
+    );
     const { monitoring } = options;
     const monitor = monitoring && (await startMetricsServer(monitoring, () => metrics.expose()));
     if (monitor) undo.unshift(() => monitor.close());
