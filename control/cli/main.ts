@@ -199,7 +199,10 @@ client(
     .command('proxy-config')
     .description('The config the control plane sends a proxy: tulle proxy-config routes PROXY'),
 )
-  .argument('<type>', 'listeners, routes, virtualHosts, hosts, clusters, endpoints or secrets, or the beginning of one')
+  .argument(
+    '<type>',
+    'listeners, routes, virtualHosts, hosts, dnsHosts, clusters, endpoints or secrets, or the beginning of one',
+  )
   .argument('<proxy>', 'its id, name.namespace, name, or the beginning of one')
   .option('--service-account <name>', 'which proxy, where several use one id')
   .addOption(output())
