@@ -9,6 +9,7 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { installRoutes } from './api/install.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
 import { Neighbours } from './api/neighbours.ts';
@@ -78,6 +79,8 @@ export interface ControlPlaneOptions {
   rejoinGrace?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
+  /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
+  installFiles?: string | undefined;
   /** Where `/metrics` is served; absent: nowhere. */
   monitoring?: { readonly address: string; readonly port: number };
   version: string;
@@ -157,7 +160,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, stopKeys);
     const policies = await openJoinPolicies({ file: join(data, USED_EVIDENCE_FILE), mesh, status, log });
     undo.splice(1, 0, () => policies.close());
-    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
+    const addresses = new AddressAllocator({
+      store,
+      keyOf: storeKeyOf,
+      report: (reporter, findings) => status.report(reporter, findings),
+      log,
+      onError: report,
+    });
     undo.splice(1, 0, () => addresses.close());
     addresses.start(view.resources('ServiceEntry'));
     mesh.onChange((_view, change) => addresses.follow(change));
@@ -214,6 +223,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       joinRoutes({ ...joining, joins, judges: { ...policies.judges, token: tokenJudge(tokens) }, events }),
     );
     app.route('/', discoveryApi(discovery, report));
+    app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
     const { monitoring } = options;

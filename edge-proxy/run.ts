@@ -94,6 +94,7 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
   host.releaseStartup?.();
+  host.notifyReady?.((line) => host.log(line));
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
   if (parsed.settings.announce) {
     const { adminPort, outboundAddress } = running;

@@ -6,9 +6,10 @@ import type { JoinPolicySpec } from '../../shared/resources/schema/tulle/join-po
 import { goDurationNs } from '../compile/durations.ts';
 import type { Finding } from '../compile/output/finding.ts';
 import { GOOGLE_ISSUER } from '../join/evidence/gcp.ts';
-import { specOf } from '../mesh/fields.ts';
+import { namespaceOf, specOf } from '../mesh/fields.ts';
 import { type KeySource, keySourceOf, sourceId } from '../mesh/key-sets.ts';
-import type { SourceState, WantedSource } from './key-resolver.ts';
+import type { SourceState } from './key-resolver.ts';
+import type { WantedSource } from './key-source.ts';
 
 /** The kinds of policies that name issuers of tokens. */
 export const KEY_KINDS = ['RequestAuthentication', 'JoinPolicy'] as const;
@@ -52,13 +53,17 @@ function joinRules({ rules = [] }: Partial<JoinPolicySpec>): KeyRule[] {
 
 /** Where several rules name one source, the longest time limit holds. */
 export function wantedSources(policies: readonly KeyPolicy[]): ReadonlyMap<string, WantedSource> {
-  const wanted = new Map<string, WantedSource>();
-  for (const { source, timeoutMs } of policies.flatMap(rulesOf)) {
-    if (!source) continue;
-    const id = sourceId(source);
-    wanted.set(id, { source, timeoutMs: Math.max(timeoutMs, wanted.get(id)?.timeoutMs ?? 0) });
-  }
-  return wanted;
+  const wanted = new Map<string, { source: KeySource; timeoutMs: number; namespaces: Set<string> }>();
+  for (const policy of policies)
+    for (const { source, timeoutMs } of rulesOf(policy)) {
+      if (!source) continue;
+      const id = sourceId(source);
+      let known = wanted.get(id);
+      if (!known) wanted.set(id, (known = { source, timeoutMs: 0, namespaces: new Set() }));
+      known.timeoutMs = Math.max(known.timeoutMs, timeoutMs);
+      known.namespaces.add(namespaceOf(policy));
+    }
+  return new Map([...wanted].map(([id, { namespaces, ...rest }]) => [id, { ...rest, namespaces: [...namespaces] }]));
 }
 
 function timeoutOf({ timeout }: JwtRule): number {
