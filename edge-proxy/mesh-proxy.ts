@@ -18,6 +18,7 @@ import { ControlPlanes } from './control-client/control-planes.ts';
 import { DiscoveryClient, type OnDemandTraffic } from './control-client/discovery-client.ts';
 import { DiskCache } from './control-client/disk-cache.ts';
 import type { IdentityManager } from './control-client/identity.ts';
+import { MeshTrust } from './control-client/mesh-trust.ts';
 import { buildNode } from './control-client/node.ts';
 import { ProxyConfig } from './control-client/proxy-config.ts';
 import type { ListeningAddress } from './listener/own-listeners.ts';
@@ -39,6 +40,8 @@ export interface ProxyPart extends ConfigTarget, OnDemandTraffic {
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
   certificates(): readonly HeldCertificates[] | Promise<readonly HeldCertificates[]>;
   setHealthy(healthy: boolean): void;
+  /** See Runtime.revokePeers. */
+  revokePeers(serials: readonly string[]): void;
   /** Load balancers should send nothing more. */
   draining(): boolean;
   /** A listener of this process that the part does not run itself, until its end. */
@@ -95,7 +98,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const client = new ControlPlanes(
     settings['control-plane'].map((url) => ({
       url,
-      client: new ControlClient({ runtime, url, trustedRoots, identity: () => held()?.keyPair }),
+      client: new ControlClient({ runtime, url, trustedRoots, identity: () => identity.keyPair }),
     })),
     log,
   );
@@ -121,12 +124,22 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const proxy = parts.proxy(identity, taken);
   const dns = await startDns(settings, runtime);
   const cache = new DiskCache(runtime.files, settings.data, log);
+  const trust = new MeshTrust({
+    files: runtime.files,
+    folder: settings.data,
+    now: () => runtime.now(),
+    revoke: (serials) => proxy.revokePeers(serials),
+    trust: (trustBundle) => identity.trust(trustBundle),
+    log,
+  });
+  await trust.restore();
   const discovery = new DiscoveryClient({
     client,
     node: () => node,
     target: dns ? withDns(proxy, dns) : proxy,
     answersDns: dns !== undefined,
     cache,
+    trust,
     time: runtime,
     log,
     onDemand: isOnDemand(settings) ? { traffic: proxy, unusedMs: settings['unused-host-seconds'] * 1000 } : undefined,

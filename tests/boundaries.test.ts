@@ -221,6 +221,7 @@ describe('import boundaries', () => {
     const launchers = [
       'control/cli/bin.mjs',
       'deploy/build.ts',
+      'deploy/container/image.ts',
       'deploy/executable.ts',
       'deploy/install-files.ts',
       'deploy/local/program.ts',

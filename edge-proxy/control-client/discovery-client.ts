@@ -12,6 +12,7 @@ import {
   FEATURES,
   type Feature,
   knownFeatures,
+  type TrustUpdate,
 } from '../../shared/xds/discovery.ts';
 import type { ClockAndRandom } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';
@@ -34,7 +35,12 @@ export interface DiscoveryClientOptions {
   readonly log: (line: string, level?: LogLevel) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
-  /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`, `tulle.dns` with `answersDns`. */
+  /** Takes the mesh's roots and revoked certificates. Absent: they are not asked for. */
+  readonly trust?: { readonly version: string | undefined; take(update: TrustUpdate): Promise<void> };
+  /**
+   * What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`, `tulle.dns` with
+   * `answersDns`, `tulle.trust` where there is `trust`.
+   */
   readonly features?: readonly Feature[];
   /** The target answers DNS queries. */
   readonly answersDns?: boolean;
@@ -214,7 +220,8 @@ export class DiscoveryClient {
     if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
     const answer = DiscoveryAnswer.safeParse(body);
     if (!answer.success) throw new Error(`discovery answer is malformed: ${z.prettifyError(answer.error)}`);
-    const { session, responses, features, namesWanted, more } = answer.data as DiscoveryAnswer;
+    const { session, responses, features, namesWanted, more, trust } = answer.data as DiscoveryAnswer;
+    if (trust) await this.options.trust?.take(trust);
     this.requests = [];
     if (request.session !== undefined && session !== request.session) {
       // The control plane does not know us (any more): say again what we want and have.
@@ -282,7 +289,10 @@ export class DiscoveryClient {
     }
     const node = { ...this.options.node(), clientFeatures: [...this.announced] };
     if (this.session === undefined) return { node, requests: [] };
-    return { session: this.session, node, requests: await this.requestsOfSession() };
+    const { trust } = this.options;
+    const trustVersion = this.agreed.has('tulle.trust') ? trust?.version : undefined;
+    const requests = await this.requestsOfSession();
+    return { session: this.session, node, requests, ...(trustVersion !== undefined && { trustVersion }) };
   }
 
   private async requestsOfSession(): Promise<DeltaDiscoveryRequest[]> {
@@ -326,8 +336,9 @@ export class DiscoveryClient {
   }
 }
 
-function isUsed(feature: Feature, { onDemand, answersDns }: DiscoveryClientOptions): boolean {
+function isUsed(feature: Feature, { onDemand, answersDns, trust }: DiscoveryClientOptions): boolean {
   if (feature === 'tulle.on-demand') return onDemand !== undefined;
+  if (feature === 'tulle.trust') return trust !== undefined;
   return feature !== 'tulle.dns' || answersDns === true;
 }
 

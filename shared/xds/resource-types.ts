@@ -21,6 +21,8 @@ import { Secret } from './tls.ts';
  * - `tulle.on-demand` (with `tulle.virtual-hosts`): `*` of virtual hosts, clusters and endpoints means those that are eager.
  *   A node names further virtual hosts and clusters and is sent what they need besides; the host index (type `hosts`) says
  *   which hosts there are. Removals follow the ACK of what an answer adds, those of listeners excepted.
+ * - `tulle.trust`: answers hold the mesh's roots and its revoked certificates (`trust` of a DiscoveryAnswer), polls the version
+ *   of them that the proxy has put in force. A held poll is answered when they change.
  * - `tulle.dns`: a node answers DNS queries, and is sent the names and addresses of all hosts that it may call (type `dnsHosts`).
  */
 export const FEATURES = [
@@ -28,6 +30,7 @@ export const FEATURES = [
   'tulle.held-digests',
   'tulle.answer-pages',
   'tulle.on-demand',
+  'tulle.trust',
   'tulle.dns',
 ] as const;
 export type Feature = (typeof FEATURES)[number];
