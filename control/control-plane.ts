@@ -9,24 +9,31 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { installRoutes } from './api/install.ts';
+import { invitationRoutes } from './api/invitations.ts';
+import { joinRoutes } from './api/join.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
+import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { workloadHealthRoutes } from './api/workload-health.ts';
 import { Accounts } from './ca/accounts.ts';
 import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
-import { JoinTokens, openFileTokenStore } from './ca/join-tokens.ts';
+import { JoinTokens } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
+import { openFileTokenStore } from './ca/token-store.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
+import { tokenJudge } from './join/join-evidence.ts';
+import { openJoinPolicies, USED_EVIDENCE_FILE } from './join/policy/join-policies.ts';
 import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
@@ -39,6 +46,7 @@ import { controlMetrics } from './telemetry/control-metrics.ts';
 import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
+import { groupReader } from './workloads/read-group.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -71,6 +79,8 @@ export interface ControlPlaneOptions {
   rejoinGrace?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
+  /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
+  installFiles?: string | undefined;
   /** Where `/metrics` is served; absent: nowhere. */
   monitoring?: { readonly address: string; readonly port: number };
   version: string;
@@ -148,6 +158,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       { folder: data, mesh, status, log, onError: report },
     );
     undo.splice(1, 0, stopKeys);
+    const policies = await openJoinPolicies({ file: join(data, USED_EVIDENCE_FILE), mesh, status, log });
+    undo.splice(1, 0, () => policies.close());
     const addresses = new AddressAllocator({
       store,
       keyOf: storeKeyOf,
@@ -203,7 +215,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
     app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, events, report }));
+    const urls = reachableUrls(server.url, options.advertised ? [] : [...options.dnsNames, ...options.ips]);
+    const joining = { authority, accounts, group: groupReader(store), controlPlanes: () => urls, report };
+    app.route('/', invitationRoutes({ ...joining, tokens }));
+    app.route(
+      '/',
+      joinRoutes({ ...joining, joins, judges: { ...policies.judges, token: tokenJudge(tokens) }, events }),
+    );
     app.route('/', discoveryApi(discovery, report));
+    app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
     const { monitoring } = options;
@@ -226,7 +246,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
 const OWN =
-  /^((resources|joins)\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
+  /^((resources|joins|join-evidence)\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
 
 /** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
 async function openDataFolder(data: string): Promise<void> {

@@ -7,7 +7,11 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Which folders a folder may not import from, and why. `runtime` means node:*, bun:*, Bun and Deno. */
 const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
-  { from: /^shared\//, never: /^(control|edge-proxy|machine|deploy|tests)\//, why: 'shared is what both planes agree on' },
+  {
+    from: /^shared\//,
+    never: /^(control|edge-proxy|machine|deploy|tests)\//,
+    why: 'shared is what both planes agree on',
+  },
   { from: /^shared\//, never: /^(node:|bun:)/, why: 'shared runs in every runtime, browser included' },
   {
     from: /^edge-proxy\//,
@@ -48,7 +52,7 @@ const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
   },
   {
     from: /^edge-proxy\/(http|upstream|listener|tcp|telemetry)\//,
-    never: /^edge-proxy\/(xds|control-client|settings)\//,
+    never: /^edge-proxy\/(xds|control-client|settings|dns)\//,
     why: 'traffic runs on compiled values and does not know where they came from',
   },
   { from: /^control\/store\//, never: /^control\/(?!store\/)/, why: 'a store knows resources and nothing above' },
@@ -76,7 +80,7 @@ const planes: Record<string, string[][]> = {
     ['http/filters/', 'http/router/', 'http/side-call/'],
     ['http/exchange/'],
     ['http/downstream/'],
-    ['control-client/'],
+    ['control-client/', 'dns/'],
     ['xds/'],
     ['admin/'],
     ['proxy.ts', 'static.ts'],
@@ -107,7 +111,8 @@ const planes: Record<string, string[][]> = {
       'compile/telemetry/',
     ],
     ['compile/node/'],
-    ['discovery/', 'jwks/', 'status/'],
+    ['workloads/'],
+    ['discovery/', 'jwks/', 'status/', 'join/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],
@@ -215,8 +220,11 @@ describe('import boundaries', () => {
     const launchers = [
       'control/cli/bin.mjs',
       'deploy/build.ts',
+      'deploy/executable.ts',
+      'deploy/install-files.ts',
       'deploy/local/program.ts',
       'edge-proxy/runtime/process/application.ts',
+      'edge-proxy/runtime/process/service-manager.ts',
       'edge-proxy/runtime/workers.ts',
       'tests/bench/control/run.mjs',
       'tests/bench/run.mjs',

@@ -12,23 +12,24 @@ import {
   TtlError,
   ttlSeconds,
 } from '../ca/authority.ts';
-import { JoinTokenError, type JoinTokens, joinTokenTtlSeconds, type TokenSummary, tokenId } from '../ca/join-tokens.ts';
-import { JoinError, type Joins, type NewJoin } from '../ca/joins.ts';
+import {
+  JoinTokenError,
+  type JoinTokens,
+  joinTokenTtlSeconds,
+  type TokenHolder,
+  TokenLimitError,
+  type TokenSummary,
+} from '../ca/join-tokens.ts';
+import { JoinError, type Joins, joinByToken, type NewJoin } from '../ca/joins.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import { bearer, requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
+import { DnsLabel, DnsSubdomain, readRequest, rfc3339, secretAnswer } from './identity-body.ts';
 import { ApiError, badRequest, forbidden, respondToError } from './resources/status.ts';
-import { readJson } from './server/read-json.ts';
 
 /** Far above any CSR, and small: with a join token in the body, its caller is anonymous until it is read. */
 const REQUEST = { bytes: 16 * 1024, timeoutMs: 10_000, depth: 4, values: 64 };
-
-const DnsLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label (RFC 1123)');
-const DnsSubdomain = z
-  .string()
-  .max(253)
-  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a DNS subdomain (RFC 1123)');
 
 const JoinTokenRequest = z.strictObject({
   namespace: DnsLabel,
@@ -62,7 +63,8 @@ export interface CertificateRoutesOptions {
  * The routes; times in answers are RFC 3339. Mount behind `authenticate`.
  *
  * - `POST /v1/join-tokens` (admin) {namespace, serviceAccount, ttlSeconds?} -> {token, expires}
- * - `GET /v1/join-tokens?namespace=` (admin) -> {tokens: [{id, namespace, serviceAccount, state, expires}]}; secrets are not kept
+ * - `GET /v1/join-tokens?namespace=` (admin) -> {tokens: [{id, namespace, serviceAccount, state, uses, usesLeft, expires, group?, labels?, ephemeral?}]};
+ *   secrets are not kept
  * - `DELETE /v1/join-tokens/ID` (admin) -> the token as it is then
  * - `GET /v1/revocations` (admin) -> {revocations: [{namespace, serviceAccount, since}]}
  * - `POST /v1/revocations` (admin) {namespace, serviceAccount}: takes the account's unused tokens and its identity back
@@ -85,10 +87,10 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   });
 
   app.post('/v1/join-tokens', requireAdmin, async (c) => {
-    const { namespace, serviceAccount, ttlSeconds: ttl } = await read(c, JoinTokenRequest);
+    const { namespace, serviceAccount, ttlSeconds: ttl } = await readRequest(c, JoinTokenRequest, REQUEST);
     await accounts.check({ namespace, serviceAccount });
     const { token, expires } = await tokens.create({ namespace, serviceAccount }, ttl);
-    return secret(c, { token, expires: rfc3339(expires) });
+    return secretAnswer(c, { token, expires: rfc3339(expires) });
   });
 
   app.get('/v1/join-tokens', requireAdmin, async (c) =>
@@ -108,7 +110,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   );
 
   app.post('/v1/revocations', requireAdmin, async (c) => {
-    const claim = await read(c, RevocationRequest);
+    const claim = await readRequest(c, RevocationRequest, REQUEST);
     await accounts.revoke(claim);
     for (const { id, serviceAccount, state } of await tokens.list(claim.namespace))
       if (serviceAccount === claim.serviceAccount && state === 'unused') await tokens.revoke(id);
@@ -116,22 +118,22 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   });
 
   app.post('/v1/certificates', async (c) => {
-    const { csr, token, ttlSeconds: ttl } = await read(c, CertificateRequest);
+    const { csr, token, ttlSeconds: ttl } = await readRequest(c, CertificateRequest, REQUEST);
     events.requested();
     const spiffeId = await allowed(token === undefined ? workloadCaller(c) : await tokenHolder(token));
     // Every check precedes the use of the token: an invalid request must not cost a token.
     const checked = await authority.check(csr, spiffeId, ttl);
-    if (token !== undefined) await tokens.redeem(token);
+    const holder = token === undefined ? undefined : await tokens.redeem(token);
     await allowed(spiffeId);
-    const issued = token === undefined ? await renewal(c, checked) : await firstCertificate(checked, spiffeId, token);
+    const issued = holder ? await firstCertificate(checked, holder) : await renewal(c, checked);
     const { certificateChain, notAfter } = issued;
     const proof = token === undefined ? 'certificate' : 'join token';
     events.issued({ identity: spiffeId, proof, document: 'X.509-SVID', expires: notAfter });
-    return secret(c, { certificateChain, trustBundle: authority.trustBundle, notAfter: rfc3339(notAfter) });
+    return secretAnswer(c, { certificateChain, trustBundle: authority.trustBundle, notAfter: rfc3339(notAfter) });
   });
 
   app.post('/v1/jwt-svids', async (c) => {
-    const { audience, token, ttlSeconds: ttl } = await read(c, JwtSvidRequest);
+    const { audience, token, ttlSeconds: ttl } = await readRequest(c, JwtSvidRequest, REQUEST);
     const spiffeId = await allowed(token === undefined ? await jwtCaller(c) : await tokenHolder(token));
     jwtSvids.check(audience, ttl);
     if (token !== undefined) await tokens.redeem(token);
@@ -140,7 +142,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     const held = c.get('caller').kind === 'anonymous' ? 'JWT-SVID' : 'certificate';
     const proof = token === undefined ? held : 'join token';
     events.issued({ identity: spiffeId, proof, document: 'JWT-SVID', expires: issued.expires });
-    return secret(c, { token: issued.token, expires: rfc3339(issued.expires) });
+    return secretAnswer(c, { token: issued.token, expires: rfc3339(issued.expires) });
   });
 
   app.get('/v1/trust-bundle', (c) =>
@@ -155,13 +157,9 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   }
 
   /** Handed out once its join is durable. */
-  async function firstCertificate(
-    checked: CheckedRequest,
-    spiffeId: string,
-    token: string,
-  ): Promise<IssuedCertificate> {
+  async function firstCertificate(checked: CheckedRequest, holder: TokenHolder): Promise<IssuedCertificate> {
     const issued = await authority.sign(checked);
-    await joins.begin(plainJoin(spiffeId, `token ${tokenId(token)}`), issued);
+    await joins.begin(joinByToken(holder), issued);
     return issued;
   }
 
@@ -206,24 +204,6 @@ function plainJoin(spiffeId: string, by: string): NewJoin {
   return { namespace, serviceAccount, group: undefined, by, labels: {}, ephemeral: false };
 }
 
-/** Responses that hold credentials must not be cached. */
-function secret(c: Context<ApiEnv>, body: Record<string, string>): Response {
-  c.header('Cache-Control', 'no-store');
-  return c.json(body);
-}
-
-async function read<Schema extends z.ZodType>(c: Context<ApiEnv>, schema: Schema): Promise<z.infer<Schema>> {
-  const parsed = schema.safeParse(await readJson(c, REQUEST));
-  if (parsed.success) return parsed.data;
-  const causes = parsed.error.issues.map(({ path, message }) => ({
-    reason: 'FieldValueInvalid',
-    message,
-    field: path.join('.'),
-  }));
-  const listed = causes.map(({ field, message }) => (field ? `${field}: ${message}` : message)).join(', ');
-  throw new ApiError(422, 'Invalid', `the request is invalid: ${listed}`, { causes });
-}
-
 /** The authority's errors as responses. All others are internal errors. */
 function refusal(error: Error): Error {
   if (error instanceof CsrError || error instanceof TtlError || error instanceof JwtRequestError) {
@@ -233,9 +213,8 @@ function refusal(error: Error): Error {
     return new ApiError(401, 'Unauthorized', error.message);
   }
   if (error instanceof AccountError || error instanceof JoinError) return forbidden(error.message);
+  if (error instanceof TokenLimitError) return new ApiError(409, 'Conflict', error.message);
   return error;
 }
 
 const shown = ({ expires, ...token }: TokenSummary) => ({ ...token, expires: rfc3339(expires) });
-
-const rfc3339 = (milliseconds: number): string => new Date(milliseconds).toISOString();

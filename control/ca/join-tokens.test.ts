@@ -1,8 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { JoinTokens, memoryTokenStore, openFileTokenStore, type TokenStore } from './join-tokens.ts';
+import { JoinTokens, TokenLimitError } from './join-tokens.ts';
+import { memoryTokenStore, openFileTokenStore, type TokenStore } from './token-store.ts';
 
 const claim = { namespace: 'default', serviceAccount: 'reviews' };
 let folder: string;
@@ -19,8 +21,8 @@ describe.each(stores)('join tokens in %s', (_name, open) => {
   it('work once', async () => {
     const tokens = new JoinTokens(await open());
     const { token } = await tokens.create(claim);
-    expect(await tokens.peek(token)).toEqual(claim);
-    expect(await tokens.redeem(token)).toEqual(claim);
+    expect(await tokens.peek(token)).toMatchObject(claim);
+    expect(await tokens.redeem(token)).toMatchObject(claim);
     await expect(tokens.redeem(token)).rejects.toMatchObject({ code: 'used' });
     await expect(tokens.peek(token)).rejects.toMatchObject({ code: 'used' });
   });
@@ -55,16 +57,88 @@ describe.each(stores)('join tokens in %s', (_name, open) => {
     for (const guess of [...guesses, `${token}\n`, `${prefix}.../${id}.${secret}`]) {
       await expect(tokens.redeem(guess)).rejects.toMatchObject({ code: 'unknown' });
     }
-    expect(await tokens.redeem(token)).toEqual(claim);
+    expect(await tokens.redeem(token)).toMatchObject(claim);
   });
 
-  it('refuses odd life times', async () => {
+  it('refuses odd life times and numbers of uses', async () => {
     const tokens = new JoinTokens(await open());
     await expect(tokens.create(claim, 1)).rejects.toThrow(/10 to/);
+    await expect(tokens.create(claim, 60, 0)).rejects.toThrow(/1 to 10000/);
+    await expect(tokens.create(claim, 60, 10_001)).rejects.toThrow(/1 to 10000/);
+  });
+
+  it('with several uses succeed exactly as often, also at once', async () => {
+    const tokens = new JoinTokens(await open());
+    const { token, id } = await tokens.create({ ...claim, group: 'reviews', labels: { tier: 'a' } }, 60, 5);
+    expect(await tokens.redeem(token)).toEqual({ ...claim, id, group: 'reviews', labels: { tier: 'a' } });
+    expect(await tokens.list()).toMatchObject([{ id, state: 'unused', uses: 5, usesLeft: 4 }]);
+    const results = await Promise.allSettled(Array.from({ length: 20 }, () => tokens.redeem(token)));
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(4);
+    await expect(tokens.peek(token)).rejects.toMatchObject({ code: 'used' });
+    expect(await tokens.list()).toMatchObject([{ id, state: 'used', usesLeft: 0 }]);
+    expect(await tokens.revoke(id)).toMatchObject({ state: 'used' });
+  });
+
+  it('with several uses can be revoked in between', async () => {
+    const tokens = new JoinTokens(await open());
+    const { token, id } = await tokens.create(claim, 60, 5);
+    await tokens.redeem(token);
+    expect(await tokens.revoke(id)).toMatchObject({ state: 'revoked', usesLeft: 0 });
+    await expect(tokens.redeem(token)).rejects.toMatchObject({ code: 'revoked' });
+  });
+
+  it('are limited in number for each identity', async () => {
+    const store = await open();
+    const tokens = new JoinTokens({ ...bound(store), list: async () => Array(1000).fill((await store.list())[0]) });
+    await store.add({ id: '0'.repeat(16), hash: '0'.repeat(64), ...claim, expires: Date.now() + 60_000 });
+    await expect(tokens.create(claim)).rejects.toThrow(TokenLimitError);
+    await expect(tokens.create({ ...claim, serviceAccount: 'ratings' })).resolves.toBeDefined();
   });
 });
 
+/** A store as an object of functions, to replace some. */
+const bound = (store: TokenStore): TokenStore => ({
+  add: (token) => store.add(token),
+  get: (id) => store.get(id),
+  claim: (token) => store.claim(token),
+  revoke: (id) => store.revoke(id),
+  list: () => store.list(),
+  forget: (before) => store.forget(before),
+});
+
 describe('join tokens in files', () => {
+  it('with several uses are counted over restarts, control planes and a claim that a crash cut off', async () => {
+    const made = new JoinTokens(await openFileTokenStore(folder));
+    const { token, id } = await made.create(claim, 60, 6);
+    await made.redeem(token);
+    appendFileSync(join(folder, `${id}.claims`), '0123');
+    const [a, b] = [new JoinTokens(await openFileTokenStore(folder)), new JoinTokens(await openFileTokenStore(folder))];
+    const results = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => (i % 2 ? a : b).redeem(token)));
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(5);
+    await expect(new JoinTokens(await openFileTokenStore(folder)).peek(token)).rejects.toMatchObject({ code: 'used' });
+  });
+
+  it('of earlier versions work once', async () => {
+    const secret = 'A'.repeat(43);
+    const hash = createHash('sha256').update(secret).digest('hex');
+    const stored = { id: '0123456789abcdef', hash, ...claim, expires: Date.now() + 60_000 };
+    writeFileSync(join(folder, `${stored.id}.json`), JSON.stringify(stored));
+    const tokens = new JoinTokens(await openFileTokenStore(folder));
+    expect(await tokens.list()).toMatchObject([{ uses: 1, usesLeft: 1 }]);
+    await tokens.redeem(`tulle.${stored.id}.${secret}`);
+    await expect(tokens.redeem(`tulle.${stored.id}.${secret}`)).rejects.toMatchObject({ code: 'used' });
+  });
+
+  it('leave no file of claims behind', async () => {
+    let now = Date.now();
+    const tokens = new JoinTokens(await openFileTokenStore(folder), () => now);
+    const { token } = await tokens.create(claim, 60, 2);
+    await tokens.redeem(token);
+    now += 8 * 24 * 3_600_000;
+    await tokens.create(claim);
+    expect(readdirSync(folder)).toHaveLength(1);
+  });
+
   it('survive a restart, used or not, and hold no secret', async () => {
     const first = new JoinTokens(await openFileTokenStore(folder));
     const { token } = await first.create(claim);
@@ -78,7 +152,7 @@ describe('join tokens in files', () => {
     }
     const second = new JoinTokens(await openFileTokenStore(folder));
     await expect(second.redeem(spent.token)).rejects.toMatchObject({ code: 'used' });
-    expect(await second.redeem(token)).toEqual(claim);
+    expect(await second.redeem(token)).toMatchObject(claim);
   });
 
   it('work for one of two control planes on the same folder', async () => {

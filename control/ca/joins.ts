@@ -2,7 +2,7 @@
  * Joins: one for each time that a workload obtained a first certificate. Certificates that follow by renewal belong to the same
  * join, so that a join can be taken back, and a certificate that was copied can be noticed.
  */
-import type { JoinClaim } from './join-tokens.ts';
+import type { JoinClaim, TokenHolder } from './join-tokens.ts';
 
 export interface Join extends JoinClaim {
   /** 16 hexadecimal digits. */
@@ -28,6 +28,12 @@ export interface Join extends JoinClaim {
 
 /** What a join begins as, before it has a certificate. */
 export type NewJoin = Omit<Join, 'id' | 'created' | 'serial' | 'notAfter' | 'revoked' | 'reason'>;
+
+/** The join that a token begins. */
+export function joinByToken(holder: TokenHolder): NewJoin {
+  const { id, namespace, serviceAccount, group, labels = {}, ephemeral = false } = holder;
+  return { namespace, serviceAccount, group, by: `token ${id}`, labels, ephemeral };
+}
 
 /** A certificate as joins know it: serial number as in Join, end in milliseconds since the epoch. */
 export type JoinCertificate = Pick<Join, 'serial' | 'notAfter'>;

@@ -11,6 +11,10 @@ interface TokenRow {
   namespace: string;
   serviceAccount: string;
   state: 'unused' | 'used' | 'revoked' | 'expired';
+  uses: number;
+  usesLeft: number;
+  /** Of invitations into a WorkloadGroup. */
+  group?: string;
   /** RFC 3339. */
   expires: string;
 }
@@ -57,12 +61,14 @@ async function list(flags: ClientFlags & { allNamespaces?: boolean }): Promise<v
     tokens.length === 0
       ? 'No join tokens found.'
       : table(
-          ['ID', 'NAMESPACE', 'SERVICE ACCOUNT', 'STATE', 'EXPIRES'],
-          tokens.map(({ id, namespace, serviceAccount, state, expires }) => [
+          ['ID', 'NAMESPACE', 'SERVICE ACCOUNT', 'GROUP', 'STATE', 'USES LEFT', 'EXPIRES'],
+          tokens.map(({ id, namespace, serviceAccount, group = '-', state, uses, usesLeft, expires }) => [
             id,
             namespace,
             serviceAccount,
+            group,
             state,
+            `${usesLeft}/${uses}`,
             expires,
           ]),
         ),

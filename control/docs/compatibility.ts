@@ -4,7 +4,7 @@ import { type Effect, type Effects, IN_FORCE, REFUSED } from '../../shared/resou
 import type { FieldState, FieldTable, Proofs } from '../../shared/resources/effects/field-table.ts';
 import { FIELD_TABLES } from '../../shared/resources/effects/fields/index.ts';
 import { LABEL_EFFECTS } from '../../shared/resources/effects/labels.ts';
-import { MESH_CONFIG_EFFECTS, MESH_NETWORKS_EFFECTS } from '../../shared/resources/effects/mesh-config.ts';
+import { MESH_CONFIG_EFFECTS, NETWORK_EFFECTS } from '../../shared/resources/effects/mesh-config.ts';
 import type { NamedEffect, NamedEffects } from '../../shared/resources/effects/named-effect.ts';
 
 /** Each field of MeshConfig in force has a sample there that must change what proxies are given. */
@@ -34,7 +34,7 @@ export function compatibilityPage(): string {
     ...tables,
     section('MeshConfig', effectRows(MESH_CONFIG_EFFECTS, without(['defaultConfig']))),
     section('ProxyConfig of MeshConfig and of annotation `proxy.istio.io/config`', effectRows(proxyConfig())),
-    section('MeshNetworks', effectRows(MESH_NETWORKS_EFFECTS)),
+    section('MeshNetworks', effectRows({ networks: NETWORK_EFFECTS })),
     section('Annotations', namedRows(ANNOTATION_EFFECTS)),
     section('Labels', namedRows(LABEL_EFFECTS)),
   ].join('\n');

@@ -106,15 +106,18 @@ describe('MeshFollower', () => {
       apiVersion: 'v1',
       kind: 'ConfigMap',
       metadata: { name: 'istio', namespace: 'istio-system' },
-      data: { mesh: 'trustDomian: b\ntrustDomain: c\n', meshNetworks: 'networks: {n1: {}}' },
+      data: {
+        mesh: 'trustDomian: b\ntrustDomain: c\n',
+        meshNetworks: 'networks: {n1: {endpoints: [{fromRegistry: a}]}}',
+      },
     } as Resource);
     const view = await until(follower, (candidate) => candidate.settings.trustDomain === 'c');
-    expect(view.settings.networks).toEqual({ networks: { n1: {} } });
+    expect(view.settings.networks).toEqual({ networks: { n1: { endpoints: [{ fromRegistry: 'a' }] } } });
     await store.create(key('late'), entry('late'));
     await until(follower, (candidate) => hosts(candidate).length === 1);
     expect(warned).toEqual([
       'data.mesh: trustDomian: unknown field "trustDomian" (did you mean "trustDomain"?): it is ignored',
-      'data.meshNetworks: networks: has no effect yet: endpoints of every network are called at their own addresses',
+      'data.meshNetworks: networks: n1.endpoints[0].fromRegistry has no effect: the mesh has one registry; name the network in the endpoint or by fromCidr',
     ]);
   });
 });

@@ -12,6 +12,7 @@ export function controlLog(log: Log, now: () => number): Partial<ControlEvents> 
   const refusal = limitedLog(log, now, 'refused requests');
   // A workload can cause these; a thousand proxies may start at once.
   const issue = limitedLogBySource(log, now, 'issued documents');
+  const join = limitedLog(log, now, 'joins', PROXY_LINES);
   const connection = limitedLog(log, now, 'connections of proxies', PROXY_LINES);
   const rejection = limitedLog(log, now, 'refusals of config');
   return {
@@ -28,6 +29,8 @@ export function controlLog(log: Log, now: () => number): Partial<ControlEvents> 
     issued({ identity, proof, document, expires }) {
       issue(identity, `${document} issued`, 'info', { identity, proof, expires: new Date(expires).toISOString() });
     },
+    joined: ({ group, ...fields }) =>
+      join('machine joined', 'info', { ...fields, ...(group !== undefined && { group }) }),
     connected: (fields) => connection('proxy connected', 'info', fields),
     disconnected: (fields) => connection('proxy closed its connection', 'info', fields),
     pushed: (fields) => log('push', 'debug', fields),

@@ -112,7 +112,11 @@ function certificateEvents(metrics: Metrics): Partial<ControlEvents> {
     'citadel_server_csr_parsing_err_count',
     'The number of errors occurred when parsing the CSR.',
   );
+  const joins = metrics.counter('tulle_control_joins_total', 'Requests to join, by what became of them.', ['result']);
+  const joinsThat = (result: 'joined' | 'refused' | 'limited') => joins.with({ result });
   return {
+    joined: () => void joinsThat('joined').value++,
+    joinRefused: ({ limited }) => void joinsThat(limited ? 'limited' : 'refused').value++,
     requested: () => void requests.value++,
     issued: ({ document }) => {
       if (document === 'X.509-SVID') issued.value++;

@@ -18,11 +18,21 @@ export interface ControlEvents {
   requested(): void;
   issued(event: {
     readonly identity: string;
-    readonly proof: 'join token' | 'certificate' | 'JWT-SVID';
+    /** `join token`, `certificate`, `JWT-SVID`, or the kind of evidence that a machine joined with. */
+    readonly proof: string;
     readonly document: 'X.509-SVID' | 'JWT-SVID';
     /** Milliseconds since the epoch. */
     readonly expires: number;
   }): void;
+  /** A machine joined. `by`: what it was allowed by, as `token 0123456789abcdef`. */
+  joined(event: {
+    readonly identity: string;
+    readonly group: string | undefined;
+    readonly by: string;
+    readonly address: string;
+  }): void;
+  /** `limited`: nothing of the request was judged. */
+  joinRefused(event: { readonly limited: boolean }): void;
   refused(event: { readonly cause: 'authentication' | 'csr'; readonly reason: string }): void;
   /** A write was validated; `reason` when it was refused. */
   validated(event: {
@@ -46,6 +56,8 @@ const NAMES = [
   'answered',
   'requested',
   'issued',
+  'joined',
+  'joinRefused',
   'refused',
   'validated',
   'connected',

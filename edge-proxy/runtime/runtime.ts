@@ -152,12 +152,44 @@ export interface ListenOptions {
   readonly address: string;
   /** 0: chosen by the kernel; of a unix socket. */
   readonly port: number;
+  /** A listening socket that this process inherited, instead of one that is made; its port must be `port`. */
+  readonly descriptor?: number;
   /** No TLS is terminated here as things stand: the runtime may take sockets that serve plaintext best. */
   readonly plaintext?: boolean;
   readonly reusePort?: boolean;
   /** Permissions of the file of a Unix domain socket; default: by the umask of the process. */
   readonly mode?: number;
   readonly backlog?: number;
+}
+
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface DatagramOptions {
+  /** An IP address. */
+  readonly address: string;
+  /** 0: chosen by the kernel. */
+  readonly port: number;
+  /** Only datagrams of this peer come, and datagrams go there. */
+  readonly peer?: SocketAddress;
+}
+
+export interface DatagramHandler {
+  /** `bytes` may be kept. */
+  onDatagram(bytes: Uint8Array, from: SocketAddress): void;
+  /** A datagram could not be sent, or the peer refused one (where the runtime says so). The socket stays open. */
+  onError(error: Error): void;
+}
+
+/** A UDP socket. All methods are safe after close. */
+export interface DatagramSocket {
+  readonly address: string;
+  readonly port: number;
+  /** @param to absent: the peer. The bytes must not be changed. */
+  send(bytes: Uint8Array, to?: SocketAddress): void;
+  close(): void;
 }
 
 /** Where a connection goes, from where, and when the kernel first probes an idle one (milliseconds). */
@@ -195,6 +227,8 @@ export interface Runtime extends ClockAndRandom {
   readonly name: 'node' | 'bun' | 'deno';
   /** @throws ListenError with the address and the reason (port in use, not permitted …) */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listening>;
+  /** Opens a UDP socket. @throws ListenError with the address and the reason */
+  openDatagrams(options: DatagramOptions, handler: DatagramHandler): Promise<DatagramSocket>;
   /** Dials; `onOpen` after TCP connect (and TLS handshake). Failure: `handler.onClose(error)` without `onOpen`. */
   connect(
     to: DialTarget,
@@ -271,8 +305,12 @@ export interface Application {
 }
 
 export interface ProcessControl {
-  /** Starts this program again as a worker that shares its listening ports; absent where the runtime cannot. */
-  readonly startWorker?: () => WorkerProcess;
+  /**
+   * Starts this program again as a worker that shares its listening ports; absent where the runtime cannot.
+   * @param descriptors which it inherits, under the same numbers
+   */
+  readonly startWorker?: (descriptors: readonly number[]) => WorkerProcess;
+  readonly pid: number;
   /** Cores this process may use, at least 1. */
   cores(): number;
   /** In a worker: the way to its parent. */
@@ -281,11 +319,17 @@ export interface ProcessControl {
   readonly args: readonly string[];
   /** Child processes no longer get the variable. What the process was started with stays in /proc. */
   removeFromEnvironment(name: string): void;
-  /** Starts a program on this process's standard streams. */
+  /**
+   * Starts a program on this process's standard streams.
+   * @param withheld descriptors that this process inherited, and the program does not
+   */
   startApplication(
     command: readonly [string, ...string[]],
     environment: Readonly<Record<string, string | undefined>>,
+    withheld: readonly number[],
   ): Application;
+  /** Tells the service manager that started this process that it is ready; absent: there can be none. */
+  notifyReady?(report: (line: string) => void): void;
   /**
    * `writeOut` and `writeError`, of workers started later too, go to the end of `file`, or without one to standard error.
    * @throws Error where the file cannot be opened

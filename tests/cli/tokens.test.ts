@@ -23,7 +23,7 @@ it('lists tokens and revokes them', async () => {
   const made = await token('create', '--service-account', 'listed');
   const [, id, secret] = made.out.trim().split('.');
   const listed = await token('list');
-  expect(listed.out).toMatch(new RegExp(`^${id} +default +listed +unused +\\d{4}-`, 'm'));
+  expect(listed.out).toMatch(new RegExp(`^${id} +default +listed +- +unused +1/1 +\\d{4}-`, 'm'));
   expect(listed.out).not.toContain(secret);
   expect((await token('list', '-n', 'istio-system')).out).toBe('No join tokens found.\n');
   expect((await token('revoke', id!)).out).toBe(`join token ${id} revoked\n`);

@@ -43,6 +43,7 @@ const layersOfClass = generator<ClusterClass, ClusterLayers>(
     clusterId: true,
     locality: true,
     failoverLabels: true,
+    networks: true,
     readsCredentials: true,
     detectsProtocols: true,
     choosesAlpn: true,

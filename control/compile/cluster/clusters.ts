@@ -14,8 +14,10 @@ import { connectTimeout } from './connect-timeout.ts';
 import { type DestinationRule, type Subset, trafficPolicy } from './destination-rule.ts';
 import { assignmentOf, placedAssignment } from './endpoints.ts';
 import { type LocalityLb, localitySetting, weighsLocalities } from './locality-lb.ts';
+import type { NetworkView } from './network-view.ts';
 import { applyProxyProtocol } from './proxy-protocol.ts';
 import { statNameOf } from './stat-name.ts';
+import { throughGateways } from './through-gateways.ts';
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
 import { applyUpstreamTls, identitiesOf, originated } from './upstream-tls.ts';
 import { zoneConfig, zoneLocality, zoneSetting } from './zone-aware.ts';
@@ -30,6 +32,8 @@ export interface Caller {
   readonly locality: string;
   /** Its labels that failover priorities name, as `labelsKey` writes them. */
   readonly failoverLabels: string;
+  /** Which endpoints it reaches directly, and by what the others. */
+  readonly networks: NetworkView;
   readonly readsCredentials: CredentialAccess;
   /** The protocol of ports that declare none is found out from the traffic. */
   readonly detectsProtocols: boolean;
@@ -74,6 +78,7 @@ export const serviceClusters = generator<ServiceClustersInput, ServiceClusters>(
     clusterId: true,
     locality: true,
     failoverLabels: true,
+    networks: true,
   },
   (input) => {
     const { service, rule } = input;
@@ -111,11 +116,12 @@ function outbound(
   subset: Subset | undefined,
 ): { cluster: Produced<'clusters'>; assignment?: Produced<'endpoints'>; notes: readonly string[] } {
   const { service, rule, settings, mtls, endpoints, neighbours, clusterId, locality, failoverLabels: labels } = input;
-  const { detectsProtocols, choosesAlpn, selfDiscovers } = input;
+  const { detectsProtocols, choosesAlpn, selfDiscovers, networks } = input;
   const kind = shapeOf({ service, port, rule, subset, settings, detectsProtocols, selfDiscovers });
   const assigned = (): ClusterLoadAssignment => {
     const clusterName = outboundCluster(port.number, subset?.name, service.hostname);
-    const assignment = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
+    const all = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
+    const assignment = throughGateways({ assignment: all, networks, clusterId });
     return placedAssignment({ assignment, ...kind.placement, clusterId, locality, labels });
   };
   const built = clusterOf({

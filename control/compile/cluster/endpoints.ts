@@ -28,7 +28,7 @@ export interface AssignmentInput {
   readonly clusterId: string;
 }
 
-interface Assignment {
+export interface Assignment {
   readonly localities: readonly PlacedLocality[];
   readonly message: ClusterLoadAssignment;
 }
@@ -54,7 +54,7 @@ export const assignmentOf = generator<AssignmentInput, Assignment>(
       const group = groups.get(endpoint.locality);
       const labels = withLocalityLabels(endpoint.labels, endpoint.locality, endpoint.network, clusterId);
       const secured = endpoint.mtls && takesMtls(mtls, endpoint, neighbours);
-      const item = { endpoint: lbEndpoint({ endpoint, secured, clusterId }), labels };
+      const item = { endpoint: lbEndpoint({ endpoint, secured, clusterId }), labels, source: endpoint, secured };
       if (group) group.push(item);
       else groups.set(endpoint.locality, [item]);
     }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
+import type { MeshEndpoint } from '../../mesh/view.ts';
 import {
   applyLocalityLb,
   type LocalityLb,
@@ -10,6 +11,22 @@ import {
 
 const NAMES = ['r1/z1/s1', 'r1/z1/s2', 'r1/z2/s1', 'r2/z1/s1', 'r3/z1/s1'];
 
+const SOURCE: MeshEndpoint = {
+  address: '10.0.0.1',
+  port: 80,
+  servicePort: 80,
+  labels: {},
+  locality: '',
+  weight: 1,
+  serviceAccount: '',
+  namespace: 'default',
+  network: '',
+  workloadName: 'a',
+  workloadKind: 'WorkloadEntry',
+  healthy: true,
+  mtls: true,
+};
+
 function placed(names: readonly string[] = NAMES, labels: readonly Record<string, string>[][] = []): PlacedLocality[] {
   return names.map((name, i) => {
     const endpoints = (labels[i] ?? [{}, {}]).map((own, j) => ({
@@ -18,6 +35,8 @@ function placed(names: readonly string[] = NAMES, labels: readonly Record<string
         loadBalancingWeight: 1,
       },
       labels: own,
+      source: SOURCE,
+      secured: true,
     }));
     const lbEndpoints = endpoints.map(({ endpoint }) => endpoint);
     return { name, endpoints, message: { lbEndpoints, loadBalancingWeight: lbEndpoints.length } };

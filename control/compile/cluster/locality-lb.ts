@@ -4,7 +4,7 @@
  */
 import type { TrafficPolicy } from '../../../shared/resources/schema/destination-rule.ts';
 import type { LbEndpoint, LocalityLbEndpoints } from '../../../shared/xds/cluster.ts';
-import type { MeshSettings } from '../../mesh/view.ts';
+import type { MeshEndpoint, MeshSettings } from '../../mesh/view.ts';
 
 export interface LocalityLb {
   readonly distribute: readonly { from: string; to: Readonly<Record<string, number>> }[];
@@ -25,6 +25,9 @@ export interface LocalityCaller {
 export interface PlacedEndpoint {
   readonly endpoint: LbEndpoint;
   readonly labels: Readonly<Record<string, string>>;
+  readonly source: MeshEndpoint;
+  /** mTLS is spoken to it. */
+  readonly secured: boolean;
 }
 
 export interface PlacedLocality {

@@ -15,6 +15,7 @@ import {
 } from '../cluster/destination-rule.ts';
 import { assignmentOf, placedAssignment } from '../cluster/endpoints.ts';
 import { type LocalityLb, localitySetting } from '../cluster/locality-lb.ts';
+import { withinNetwork } from '../cluster/through-gateways.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator } from '../memo.ts';
 import { hostCovers, meshSni } from '../names.ts';
@@ -117,7 +118,8 @@ export function sniClusters(input: SniClustersInput): ServiceClusters {
     else notes.push(...built.notes);
     const endpoints = input.endpoints(service);
     const neighbours = input.neighbours(service);
-    const assignment = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
+    const all = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
+    const assignment = withinNetwork({ assignment: all, networks: input.networks });
     const message = placedAssignment({ assignment, ...built.placement, clusterId, locality, labels });
     assignments.push(sniAssignment({ message, service, port }));
   }

@@ -9,7 +9,6 @@ import { effectAt, IN_FORCE, REFUSED, withoutEffect } from '../../../shared/reso
 import { MESH_CONFIG_EFFECTS, MESH_NETWORKS_EFFECTS } from '../../../shared/resources/effects/mesh-config.ts';
 import { MeshConfig } from '../../../shared/resources/mesh-config/mesh-config.ts';
 import { readMeshConfig } from '../../../shared/resources/mesh-config/mesh-config-read.ts';
-import { MeshNetworks } from '../../../shared/resources/mesh-config/mesh-networks.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { Node } from '../../../shared/xds/core.ts';
 import { buildView } from '../../mesh/build-view.ts';
@@ -479,9 +478,19 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
   });
 });
 
-it('every field of MeshNetworks is named', () => {
-  for (const { path, value } of leavesOf(described(MeshNetworks)))
-    expect(withoutEffect(value as object, MESH_NETWORKS_EFFECTS), path).toHaveLength(1);
+it('fields of MeshNetworks without effect are named with their network', () => {
+  const found = (network: object) => withoutEffect({ networks: { n1: network } }, MESH_NETWORKS_EFFECTS);
+  expect(found({ endpoints: [{ fromCidr: '10.0.0.0/8' }], gateways: [{ address: '192.0.2.1', port: 1 }] })).toEqual([]);
+  const named = found({
+    endpoints: [{ fromRegistry: 'Kubernetes' }],
+    gateways: [
+      { address: 'gw.example', port: 1, locality: 'r1' },
+      { registryServiceName: 'gw', port: 1 },
+    ],
+  });
+  expect(named.map(({ message }) => message.match(/n1\.[^ ]+/g))).toEqual([
+    ['n1.endpoints[0].fromRegistry', 'n1.gateways[0].address', 'n1.gateways[0].locality'],
+  ]);
 });
 
 describe('pathNormalization is in every connection manager: inbound, outbound, gateway', () => {

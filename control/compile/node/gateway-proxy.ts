@@ -1,6 +1,7 @@
 /** What a gateway runs: the servers of the Gateway resources that select it. */
 import type { MeshService } from '../../mesh/view.ts';
 import { neighboursOf } from '../cluster/neighbours.ts';
+import { networkView } from '../cluster/network-view.ts';
 import { gatewayOutbound } from '../gateway/gateway.ts';
 import { sniClusters } from '../gateway/gateway-l4.ts';
 import { gatewaysFor } from '../gateway/gateway-ports.ts';
@@ -40,6 +41,7 @@ export function* gatewayServers(place: Place): Work<Parts> {
     clusterId,
     locality,
     failoverLabels,
+    networks: networkView(view, proxy.network),
     endpoints: (service: MeshService) => view.endpoints(service.whole ?? service),
     neighbours: (service: MeshService) => neighboursOf(view, service.whole ?? service, mtls),
   });

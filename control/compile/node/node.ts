@@ -5,6 +5,7 @@ import type { MeshView } from '../../mesh/view.ts';
 import { type ClusterLayers, clusterLayers } from '../cluster/cluster-layers.ts';
 import { standardClusters } from '../cluster/clusters.ts';
 import { destinationRules } from '../cluster/destination-rule.ts';
+import { networkView } from '../cluster/network-view.ts';
 import { sharedList } from '../memo.ts';
 import { type CompiledNode, type CompileNode, type Eager, inOneGo, type Work } from '../output/compiled-node.ts';
 import { distinctFindings, type Finding, findingText } from '../output/finding.ts';
@@ -311,6 +312,7 @@ function clustersOf(place: Place): ClusterLayers {
     clusterId,
     locality,
     failoverLabels: asked.failoverLabels,
+    networks: networkView(view, proxy.network),
     readsCredentials: proxy.traits.readsCredentials,
     detectsProtocols: proxy.traits.detectsProtocols,
     choosesAlpn: proxy.choosesAlpn,

@@ -14,6 +14,7 @@ const READ = [
   'LABELS',
   'MESH_ID',
   'NAMESPACE',
+  'NETWORK',
   'OUTBOUND_BIND',
   'PROXY_CONFIG',
   'SERVICE_ACCOUNT',

@@ -45,6 +45,8 @@ export interface ProxyView {
   /** `region/zone/subzone`, '' unknown. */
   locality: string;
   clusterId: string;
+  /** NETWORK, '' unknown: it reaches every endpoint directly. */
+  network: string;
   /** MESH_ID, '' unknown. */
   meshId: string;
   /** Oldest service first. */
@@ -108,6 +110,7 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     dnsDomain: dnsDomain || `${namespace}.svc.${view.settings.domainSuffix}`,
     locality: localityOf(node) || instances[0]?.endpoint.locality || '',
     clusterId: text(metadata['CLUSTER_ID']) ?? 'Kubernetes',
+    network: text(metadata['NETWORK']) ?? claims.labels['topology.istio.io/network'] ?? '',
     meshId: text(metadata['MESH_ID']) ?? '',
     instances,
     outboundBind: text(metadata['OUTBOUND_BIND']) ?? '127.0.0.1',

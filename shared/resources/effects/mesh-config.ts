@@ -1,9 +1,10 @@
 /** What the fields of MeshConfig and MeshNetworks do. */
+import { isIpAddress } from '../../match/cidr.ts';
 import { unreadablePart } from '../../xds/access-log-format.ts';
 import type { MeshConfig } from '../mesh-config/mesh-config.ts';
 import type { MeshNetworks } from '../mesh-config/mesh-networks.ts';
 import { parseDuration } from '../schema/vocabulary.ts';
-import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED } from './effects.ts';
+import { type EffectOfValue, type Effects, type EffectsOf, IN_FORCE, REFUSED, withoutEffect } from './effects.ts';
 import { providersWithoutEffect } from './providers.ts';
 import { PROXY_CONFIG_EFFECTS } from './proxy-config.ts';
 
@@ -123,6 +124,28 @@ export const MESH_CONFIG_EFFECTS: Effects = {
       : 'has no effect: only fips-140-2 is supported, so that TLS is not restricted',
 } satisfies Omit<EffectsOf<MeshConfig>, 'defaultConfig'> & { defaultConfig: Effects };
 
+/** Of a network, which the map has by name; `address` is a value's. */
+const gatewayAddress: EffectOfValue = (address) =>
+  isIpAddress(String(address)) ? undefined : 'has no effect: must be an IP address; names of gateways are not resolved';
+
+export const NETWORK_EFFECTS = {
+  endpoints: {
+    fromCidr: IN_FORCE,
+    fromRegistry: 'has no effect: the mesh has one registry; name the network in the endpoint or by fromCidr',
+  },
+  gateways: {
+    registryServiceName: IN_FORCE,
+    address: gatewayAddress,
+    port: IN_FORCE,
+    locality: 'has no effect: endpoints keep their own locality behind a gateway',
+  },
+} satisfies Effects;
+
 export const MESH_NETWORKS_EFFECTS: Effects = {
-  networks: 'has no effect yet: endpoints of every network are called at their own addresses',
+  networks: (networks) => {
+    const found = Object.entries(networks as Record<string, object>).flatMap(([name, network]) =>
+      withoutEffect(network, NETWORK_EFFECTS).map(({ path, message }) => `${name}.${path} ${message}`),
+    );
+    return found.length === 0 ? undefined : found.join('; ');
+  },
 } satisfies EffectsOf<MeshNetworks>;

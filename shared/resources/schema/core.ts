@@ -43,7 +43,9 @@ export const ServiceSpec = object({
   type: oneOfNames(['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName']).describe(
     'How it is reached; ExternalName makes it an alias of another domain name. Default: ClusterIP.',
   ),
-  externalIPs: list(string()).describe('Further addresses it is reached at. Kept, not used.'),
+  externalIPs: list(string()).describe(
+    'Further addresses it is reached at: of a gateway between networks, those that other networks call.',
+  ),
   sessionAffinity: oneOfNames(['None', 'ClientIP']).describe('Kept, not used: see DestinationRule. Default: None.'),
   loadBalancerIP: string().describe('Deprecated. Kept, not used.'),
   loadBalancerSourceRanges: list(string()).describe('Clients a load balancer lets in. Kept, not used.'),

@@ -1,0 +1,131 @@
+/**
+ * What a caller sees of other networks (istio.io: "Install Multi-Primary on different networks"): endpoints that it cannot reach
+ * directly are replaced by the gateways of their network, which forward mTLS connections by SNI (AUTO_PASSTHROUGH).
+ */
+import { type Cidr, cidrContainsIp, isIpAddress, parseCidr, parseIp } from '../../../shared/match/cidr.ts';
+import { isFields, text } from '../../mesh/fields.ts';
+import { compare } from '../../mesh/sorted-list.ts';
+import type { MeshEndpoint, MeshService, MeshView } from '../../mesh/view.ts';
+import { generator } from '../memo.ts';
+
+/** Labels of the Service of a gateway between networks. */
+const NETWORK_LABEL = 'topology.istio.io/network';
+const PORT_LABEL = 'networking.istio.io/gatewayPort';
+/** Where Istio's gateways between networks take mTLS. */
+const GATEWAY_PORT = 15443;
+
+export interface NetworkGateway {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface NetworkView {
+  /** Of the caller; '': it reaches every endpoint directly. */
+  readonly own: string;
+  /** Of each network that has one, sorted by address and port. */
+  readonly gateways: ReadonlyMap<string, readonly NetworkGateway[]>;
+  /** By how much the weights of endpoints are multiplied, so that each can be divided among the gateways of its network. */
+  readonly scale: number;
+  /** Networks of endpoints that name none, by address. */
+  readonly ranges: readonly { readonly cidr: Cidr; readonly network: string }[];
+}
+
+/** Of a mesh with one network. */
+export const ONE_NETWORK: NetworkView = Object.freeze({ own: '', gateways: new Map(), scale: 1, ranges: [] });
+
+/** @param own the caller's network @returns the same object for the same networks and gateways */
+export function networkView(view: Pick<MeshView, 'settings' | 'services' | 'endpoints'>, own: string): NetworkView {
+  if (own === '') return ONE_NETWORK;
+  const gateways = gatewaysOf(view);
+  if (gateways.length === 0) return ONE_NETWORK;
+  return viewOf({ own, gateways: JSON.stringify(gateways), ranges: JSON.stringify(rangesOf(view)) });
+}
+
+type NamedGateway = readonly [network: string, address: string, port: number];
+
+const viewOf = generator<{ own: string; gateways: string; ranges: string }, NetworkView>(
+  { own: true, gateways: true, ranges: true },
+  (input) => {
+    const gateways = new Map<string, NetworkGateway[]>();
+    for (const [network, address, port] of JSON.parse(input.gateways) as NamedGateway[]) {
+      const others = gateways.get(network);
+      if (others) others.push({ address, port });
+      else gateways.set(network, [{ address, port }]);
+    }
+    const ranges = (JSON.parse(input.ranges) as [string, string][]).map(([cidr, network]) => ({
+      cidr: parseCidr(cidr),
+      network,
+    }));
+    const scale = [...gateways.values()].reduce((product, { length }) => leastCommonMultiple(product, length), 1);
+    return { own: input.own, gateways, scale, ranges };
+  },
+);
+
+/** The network of an endpoint: its own, else by its address; '': unknown, which every caller reaches. */
+export function networkOf({ network, labels, address }: MeshEndpoint, { ranges }: NetworkView): string {
+  const named = network || labels[NETWORK_LABEL];
+  if (named || ranges.length === 0) return named ?? '';
+  const ip = parseIp(address);
+  return (ip && ranges.find(({ cidr }) => cidrContainsIp(cidr, ip))?.network) ?? '';
+}
+
+/** The gateways that a caller reaches a network by; undefined: it reaches the endpoints themselves. */
+export function gatewaysTo(network: string, view: NetworkView): readonly NetworkGateway[] | undefined {
+  if (network === '' || network === view.own) return undefined;
+  return view.gateways.get(network);
+}
+
+function gatewaysOf(view: Pick<MeshView, 'settings' | 'services' | 'endpoints'>): NamedGateway[] {
+  const found = [...configuredGateways(view), ...labelledGateways(view)].filter(([, address]) => isIpAddress(address));
+  const byText = new Map(found.map((one) => [one.join(' '), one]));
+  return [...byText.keys()].sort(compare).map((key) => byText.get(key)!);
+}
+
+/** Of MeshNetworks. */
+function configuredGateways(view: Pick<MeshView, 'settings' | 'services' | 'endpoints'>): NamedGateway[] {
+  return Object.entries(view.settings.networks?.networks ?? {}).flatMap(([network, { gateways = [] }]) =>
+    gateways.flatMap(({ address, registryServiceName: name, port = GATEWAY_PORT }) => {
+      if (address !== undefined) return [[network, address, port] as const];
+      const service = view.services.find(({ hostname }) => hostname === name);
+      return service ? addressesOf(view, service).map((each) => [network, each, port] as const) : [];
+    }),
+  );
+}
+
+function labelledGateways(view: Pick<MeshView, 'services' | 'endpoints'>): NamedGateway[] {
+  return labelled(view.services).flatMap((service) => {
+    const port = Number(service.labels[PORT_LABEL] ?? GATEWAY_PORT);
+    return addressesOf(view, service).map((address) => [service.labels[NETWORK_LABEL]!, address, port] as const);
+  });
+}
+
+const labelledServices = new WeakMap<readonly MeshService[], readonly MeshService[]>();
+
+function labelled(services: readonly MeshService[]): readonly MeshService[] {
+  let found = labelledServices.get(services);
+  if (!found) labelledServices.set(services, (found = services.filter(({ labels }) => labels[NETWORK_LABEL])));
+  return found;
+}
+
+/** Where other networks reach the service of a gateway: its external addresses, else those of its workloads. */
+function addressesOf(view: Pick<MeshView, 'endpoints'>, service: MeshService): string[] {
+  const { spec, status } = service.resource as { spec?: unknown; status?: unknown };
+  const external = isFields(spec) && Array.isArray(spec['externalIPs']) ? spec['externalIPs'] : [];
+  const balancer = isFields(status) && isFields(status['loadBalancer']) ? status['loadBalancer']['ingress'] : undefined;
+  const ingress = Array.isArray(balancer) ? balancer.map((one) => (isFields(one) ? text(one['ip']) : undefined)) : [];
+  const named = [...external, ...ingress].filter((one): one is string => typeof one === 'string');
+  if (named.length > 0) return named;
+  return view.endpoints(service).flatMap(({ address, healthy }) => (healthy ? [address] : []));
+}
+
+/** Of MeshNetworks, in the order in which it has them. */
+function rangesOf({ settings }: Pick<MeshView, 'settings'>): [cidr: string, network: string][] {
+  return Object.entries(settings.networks?.networks ?? {}).flatMap(([network, { endpoints = [] }]) =>
+    endpoints.flatMap(({ fromCidr }) => (fromCidr === undefined ? [] : [[fromCidr, network] as [string, string]])),
+  );
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  const divisor = (x: number, y: number): number => (y === 0 ? x : divisor(y, x % y));
+  return (a * b) / divisor(a, b);
+}
