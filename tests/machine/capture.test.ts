@@ -6,7 +6,7 @@ import type { CaptureOptions, InboundCapture, OutboundCapture } from '../../mach
 import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
 import { ROOT, RUNTIMES } from '../kit/environment.ts';
 import { HOSTS, type TestHost, TestNetwork } from '../kit/hosts.ts';
-import { DrivenProgram, Program, runSync, works } from '../kit/process.ts';
+import { DrivenProgram, outputOf, Program, runSync, works } from '../kit/process.ts';
 import { until } from '../kit/waiting.ts';
 import type { ConnectOptions } from './host-driver.ts';
 import type { Accepted } from './inherited-server.ts';
@@ -309,4 +309,166 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
       await expect(machine.ask('confirm')).rejects.toThrow('nothing waits');
     });
   });
+
+  describe('without a proxy', () => {
+    let machine: Driver;
+    const down = { outbound: { withoutProxy: 'open' } } as const;
+
+    beforeAll(async () => {
+      machine = driver(newHost());
+      // The application listens on the workload's port.
+      await machine.ask('listen', PORT, '::');
+    });
+
+    it('keeps inbound ports shut, and outbound ones', async () => {
+      await machine.on();
+      expect(await other.connect(machine.host.address, PORT)).toBe('ECONNREFUSED');
+      expect(await other.connect(machine.host.address6, PORT)).toBe('ECONNREFUSED');
+      expect(await machine.connect(other.host.address, PORT)).toBe('ECONNREFUSED');
+      // A local listener of the same port is not what was called.
+      expect(await machine.connect(NOWHERE6, PORT)).toBe('ECONNREFUSED');
+    });
+
+    it('opens outbound where that is chosen, and captures again once a proxy listens', async () => {
+      await machine.on({ ...down, dnsPort: CAPTURE_PORTS.dns });
+      expect(await machine.connect(other.host.address, PORT)).toBe('direct');
+      expect(await machine.connect(other.host.address6, PORT)).toBe('direct');
+      expect(await other.connect(machine.host.address, PORT)).toBe('ECONNREFUSED');
+      await other.ask('answer', 53, 'real', '0.0.0.0');
+      await until('a query passes', async () => (await machine.ask('query', other.host.address)) === 'real');
+      await proxy(machine.host, 'node');
+      await until('it captures', async () => (await machine.connect(other.host.address, PORT)) === 'outbound');
+      expect(await other.connect(machine.host.address, PORT)).toBe('inbound');
+    });
+  });
+
+  it('captures on a host that has IPv6 alone', async () => {
+    const machine = driver(newHost());
+    const { host } = machine;
+    show(
+      host,
+      'sh',
+      '-c',
+      `ip addr del ${host.address}/24 dev $(ip -o addr show to ${host.address} | awk '{print $2}')`,
+    );
+    expect(show(host, 'ip', '-4', 'route')).toBe('');
+    await machine.on();
+    await proxy(host, 'node');
+    expect(await machine.connect(NOWHERE6, 80)).toBe('outbound6');
+    expect(await other.connect(host.address6, PORT)).toBe('inbound6');
+    const { findings } = await machine.ask<CaptureState>('show');
+    expect(findings).toEqual([]);
+  });
+
+  it('works beside the rules of Docker, which stay as they are', async () => {
+    const machine = driver(newHost());
+    const { host } = machine;
+    const container = driver(network.add());
+    const rules = `${ROOT}/tests/machine/docker-like.sh`;
+    const made = show(host, 'sh', rules, container.host.namespace);
+    expect(made).toBe('');
+    await container.ask('listen', 80, '0.0.0.0');
+    const tables = () => ['nat', 'filter'].map((table) => show(host, 'nft', '-s', 'list', 'table', 'ip', table)).join();
+    const docker = tables();
+    await machine.on({ outbound: { excludeInterfaces: ['docker0', 'br-*'] } });
+    await proxy(host, 'node');
+    expect(tables()).toBe(docker);
+    expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
+    expect(await other.connect(host.address, PORT)).toBe('inbound');
+    expect(await other.connect(host.address, 8000), 'a published port').toBe('direct');
+    expect(await container.connect(other.host.address, PORT), 'a container, masqueraded').toBe('direct');
+    expect(await machine.connect('172.17.0.2', 80), 'the host to a container').toBe('direct');
+    await machine.ask('turnOff');
+    expect(tables()).toBe(docker);
+  });
+
+  describe.each(['iptables-legacy', 'iptables-nft'] as const)('by %s', (backEnd) => {
+    it.skipIf(!works(backEnd))('means the same', async () => {
+      const machine = driver(newHost());
+      const { address, address6 } = machine.host;
+      await machine.ask('listen', PORT, '::');
+      // A second's connection tells "dropped" from "refused".
+      const soon = { limitMs: 1500 };
+      const rules = () => ['iptables', 'ip6tables'].map((name) => show(machine.host, ...savedBy(name, backEnd))).join();
+      const apply = (options: Options = {}) => machine.on(options, { backEnd });
+      await apply({ dnsPort: CAPTURE_PORTS.dns });
+      const first = rules();
+      expect(first).toContain('TULLE_INBOUND');
+      await apply({ dnsPort: CAPTURE_PORTS.dns });
+      expect(rules(), 'a second run changes nothing').toBe(first);
+      expect(await other.connect(address, PORT, soon)).toBe('LATE');
+      expect(await machine.connect(NOWHERE, 80, soon)).toBe('LATE');
+      await apply({ outbound: { withoutProxy: 'open' } });
+      expect(await machine.connect(other.host.address, PORT)).toBe('direct');
+      expect(await other.connect(address, PORT, soon)).toBe('LATE');
+
+      await machine.ask('turnOff');
+      const before = await other.ask<number>('keep', address, PORT);
+      await apply({ dnsPort: CAPTURE_PORTS.dns, outbound: { excludePorts: [9090], excludeUids: [4321] } });
+      await proxy(machine.host, 'node');
+      expect(await other.ask('ping', before)).toBe('ping');
+      expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
+      expect(await machine.connect(NOWHERE6, 80)).toBe('outbound6');
+      expect(await other.connect(address, PORT)).toBe('inbound');
+      expect(await other.connect(address6, PORT)).toBe('inbound6');
+      for (const port of [CAPTURE_PORTS.outbound, CAPTURE_PORTS.inbound])
+        expect(await other.connect(address, port, soon)).toBe('LATE');
+      for (const from of [{ uid: UID }, { uid: 4321 }])
+        expect(await machine.connect(other.host.address, PORT, from)).toBe('direct');
+      expect(await machine.connect(other.host.address, 9090)).toBe('direct');
+      expect(await machine.connect(address, PORT, { uid: UID })).toBe('inbound');
+      expect(await machine.connect(address, PORT, { uid: UID, localAddress: '127.0.0.6' })).toBe('direct');
+      await machine.ask('answer', CAPTURE_PORTS.dns, 'proxy', '127.0.0.1');
+      expect(await machine.ask('query', '192.0.2.53')).toBe('proxy');
+
+      await apply({ inbound: { includePorts: '*' }, outbound: { includeIPRanges: ['203.0.113.0/24'] } });
+      expect(await other.connect(address, 7777)).toBe('inbound');
+      expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
+      expect(await machine.connect(other.host.address, PORT)).toBe('direct');
+
+      expect(await machine.ask('turnOff')).toBe(true);
+      expect(rules()).not.toContain('TULLE');
+      expect(show(machine.host, 'ip', 'rule')).not.toContain('15001');
+    });
+  });
+
+  it('is rolled back by a process that outlives the terminal, unless confirmed', async () => {
+    const machine = driver(newHost());
+    const { host } = machine;
+    const before = show(host, 'nft', 'list', 'ruleset');
+    const on = (...flags: string[]) =>
+      show(host, ...CLI, 'capture', 'on', '--proxy-uid', String(UID), '--include-inbound-ports', '8080', ...flags);
+    expect(on('--confirm-within', '2')).toMatch(/--confirm.*keeps it/);
+    await until('it is rolled back', () => show(host, 'nft', 'list', 'ruleset') === before);
+    await until('the timer has ended', () => timers() === '');
+    on('--confirm-within', '90');
+    expect(show(host, ...CLI, 'capture', 'show')).toMatch(/capture is on \(nft\)\nunconfirmed/);
+    expect(show(host, ...CLI, 'capture', 'on', '--confirm')).toMatch('capture is kept');
+    await until('the timer has ended', () => timers() === '');
+    expect(show(host, ...CLI, 'capture', 'show')).toMatch(/capture is on \(nft\)\noutbound/);
+    expect(show(host, ...CLI, 'capture', 'off')).toMatch('capture is off');
+    expect(show(host, 'setpriv', '--bounding-set=-net_admin', ...CLI, 'capture', 'off')).toMatch('needs root');
+    expect(on('--exclude-outbound-ports', '80x')).toMatch('--exclude-outbound-ports: "80x" is not a port');
+  });
+
+  it.each(['bun', 'deno', 'python3', 'perl'])('%s makes the sockets, for a command without rights', async (maker) => {
+    const machine = driver(newHost());
+    await machine.on();
+    const program = await proxy(machine.host, 'node', 4, maker);
+    expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
+    expect(await other.connect(machine.host.address6, PORT)).toBe('inbound6');
+    const status = outputOf('cat', [`/proc/${program.process.pid}/status`]);
+    expect(status).toMatch(new RegExp(`^Uid:\t${UID}\t${UID}\t${UID}\t${UID}$`, 'm'));
+    for (const set of ['Inh', 'Prm', 'Eff', 'Amb']) expect(status).toMatch(new RegExp(`^Cap${set}:\t0{16}$`, 'm'));
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+    const second = show(machine.host, ...CLI, 'capture', 'exec', '--with', maker, '--user', String(UID), '--', 'true');
+    expect(second).toMatch(/^tulle: capture exec: outbound.*in use\n$/);
+  });
 });
+
+const savedBy = (name: string, backEnd: string): string[] => [
+  ...['sh', '-c', `${name}${backEnd.slice('iptables'.length)}-save | grep -v '^[#:]'`],
+];
+
+/** Processes that wait to roll back. */
+const timers = (): string => runSync('pgrep', ['-f', `capture roll-back .*`]).out;
