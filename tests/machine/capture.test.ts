@@ -1,163 +1,41 @@
 /** Capture on hosts of their own: what is redirected, what is not, and that nothing of it remains. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { nodeBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
-import type { CaptureState, TurnOnSettings } from '../../machine/capture/capture.ts';
-import type { CaptureOptions, InboundCapture, OutboundCapture } from '../../machine/capture/capture-options.ts';
+import type { CaptureState } from '../../machine/capture/capture.ts';
 import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
 import { ROOT, RUNTIMES } from '../kit/environment.ts';
-import { HOSTS, type TestHost, TestNetwork } from '../kit/hosts.ts';
-import { DrivenProgram, outputOf, Program, runSync, works } from '../kit/process.ts';
+import { HOSTS } from '../kit/hosts.ts';
+import { works } from '../kit/process.ts';
 import { until } from '../kit/waiting.ts';
+import {
+  CapturedNetwork,
+  CLI,
+  type Driver,
+  NOWHERE,
+  NOWHERE6,
+  type Options,
+  optionsOf,
+  PORT,
+  show,
+  stateOf,
+  UID,
+} from './captured-network.ts';
 import type { ConnectOptions } from './host-driver.ts';
-import type { Accepted } from './inherited-server.ts';
-
-/** The proxy's user; it has no name here. */
-const UID = 61337;
-/** Addresses that exist nowhere, so that only capture answers for them. */
-const [NOWHERE, NOWHERE6] = ['203.0.113.7', '2001:db8::7'];
-const PORT = 8080;
-const CLI = [nodeBinary(), '--disable-warning=ExperimentalWarning', `${ROOT}/control/cli/main.ts`];
-
-interface Options {
-  outbound?: Partial<OutboundCapture>;
-  inbound?: Partial<InboundCapture>;
-  dnsPort?: number;
-  dnsServers?: string[];
-  ipv6?: boolean;
-}
-
-function optionsOf({ outbound, inbound, dnsPort, ...rest }: Options): CaptureOptions {
-  const none = { excludeIPRanges: [], includePorts: [], excludePorts: [], excludeInterfaces: [] };
-  return {
-    proxyUid: UID,
-    outbound: {
-      ...{ includeIPRanges: '*', ...none, excludeUids: [], excludeGids: [], withoutProxy: 'shut' },
-      ...outbound,
-    },
-    inbound: { includePorts: [PORT], excludePorts: [], ...inbound },
-    dnsPort,
-    ipv6: true,
-    ...rest,
-  };
-}
-
-/** A program on a host, asked by functions of host-driver.ts. */
-class Driver {
-  readonly host: TestHost;
-  private readonly program: DrivenProgram;
-
-  constructor(host: TestHost, runtime: RuntimeName = 'node') {
-    this.host = host;
-    const command = host.run(runtimeCommand(runtime, `${ROOT}/tests/machine/host-driver.ts`));
-    this.program = new DrivenProgram(`driver on ${runtime}`, command);
-  }
-
-  async ask<T>(name: string, ...args: unknown[]): Promise<T> {
-    const { result, error } = JSON.parse(await this.program.ask(JSON.stringify([name, args]))) as {
-      result: T;
-      error?: string;
-    };
-    if (error !== undefined) throw new Error(error);
-    return result;
-  }
-
-  on(options: Options = {}, settings: TurnOnSettings = {}): Promise<string | null> {
-    return this.ask('turnOn', optionsOf(options), settings);
-  }
-
-  /** Which listener answered, or the error's code. */
-  async connect(to: string, port: number, options: ConnectOptions = {}): Promise<string> {
-    return (await this.ask<Accepted>('connect', to, port, options)).socket;
-  }
-
-  stop(): Promise<unknown> {
-    return this.program.stop();
-  }
-}
-
-const show = (host: TestHost, ...command: string[]): string => {
-  const [program = '', ...args] = host.run(command);
-  const { out, error } = runSync(program, args);
-  return out + error;
-};
-
-/** All that capture might change on a host. */
-const stateOf = (host: TestHost): string =>
-  [
-    ['nft', 'list', 'ruleset'],
-    ...['-4', '-6'].flatMap((family) => [
-      ['ip', family, 'rule'],
-      ['ip', family, 'route', 'show', 'table', 'all'],
-      ['ip', family, '-o', 'addr'],
-    ]),
-    [
-      'sh',
-      '-c',
-      'grep -H . /proc/sys/net/ipv4/conf/*/* /proc/sys/net/ipv6/conf/*/* /proc/sys/net/ipv4/ip_forward 2>&1',
-    ],
-  ]
-    .map((command) => show(host, ...command))
-    .join('\n')
-    .split('\n')
-    // The kernel makes link-local addresses in its own time.
-    .filter((line) => !line.includes(' fe80::'))
-    .join('\n');
-
-/** The stand-in of the proxy, on sockets that `tulle capture exec` makes. */
-async function startProxy(host: TestHost, runtime: RuntimeName, sockets = 4, maker?: string): Promise<Program> {
-  const server = runtimeCommand(runtime, `${ROOT}/tests/machine/inherited-server.ts`);
-  const words = ['capture', 'exec', ...(maker ? ['--with', maker] : []), '--user', String(UID), '--', ...server];
-  const program = new Program('proxy', host.run([...CLI, ...words]));
-  await until(
-    'the proxy serves',
-    () => program.lines.filter((line) => line.startsWith('serves')).length === sockets || program.ended,
-  );
-  if (program.ended) throw program.failure('did not serve');
-  return program;
-}
-
-const strictReversePaths = (host: TestHost) => {
-  for (const name of ['all', 'default', 'lo'])
-    show(host, 'sh', '-c', `echo 1 > /proc/sys/net/ipv4/conf/${name}/rp_filter`);
-};
 
 describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
-  let network: TestNetwork;
+  let net: CapturedNetwork;
   let other: Driver;
-  const drivers: Driver[] = [];
-  const programs: Program[] = [];
-
-  const driver = (host: TestHost, runtime?: RuntimeName): Driver => {
-    const made = new Driver(host, runtime);
-    drivers.push(made);
-    return made;
-  };
-  const newHost = (): TestHost => {
-    const host = network.add();
-    strictReversePaths(host);
-    return host;
-  };
-  const proxy = async (...args: Parameters<typeof startProxy>): Promise<Program> => {
-    const program = await startProxy(...args);
-    programs.push(program);
-    return program;
-  };
 
   beforeAll(async () => {
-    network = new TestNetwork({ ipv6: true });
-    other = driver(newHost());
-    for (const port of [PORT, 9090]) await other.ask('listen', port, '::');
+    net = new CapturedNetwork();
+    other = net.other;
+    await net.listen();
   });
 
-  afterAll(async () => {
-    await Promise.all(drivers.map((one) => one.stop()));
-    await Promise.all(programs.map((program) => program.stop()));
-    network?.close();
-  });
+  afterAll(() => net?.close());
 
   describe.each(RUNTIMES)('on %s', (runtime) => {
     it('captures both directions and both families, keeps the destination, and leaves nothing behind', async () => {
-      const machine = driver(newHost(), runtime);
+      const machine = net.machine(runtime);
       const { address, address6 } = machine.host;
       const before = stateOf(machine.host);
       await machine.on();
@@ -165,7 +43,7 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
       expect(rules).toContain('table inet tulle');
       await machine.on();
       expect(show(machine.host, 'nft', '-s', 'list', 'ruleset'), 'a second run changes nothing').toBe(rules);
-      await proxy(machine.host, runtime);
+      await net.proxy(machine.host, runtime, runtime === 'node' ? 'python3' : runtime);
 
       const outbound = await machine.ask('connect', NOWHERE, 80);
       expect(outbound).toEqual({ socket: 'outbound', local: `${NOWHERE} 80`, remote: address });
@@ -201,8 +79,8 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
     let machine: Driver;
 
     beforeAll(async () => {
-      machine = driver(newHost());
-      await proxy(machine.host, 'node');
+      machine = net.machine();
+      await net.proxy(machine.host, 'node', 'perl');
       for (const port of [22, PORT, 9000]) await machine.ask('listen', port, '::');
     });
 
@@ -248,6 +126,11 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
       expect(await machine.connect(other.host.address6, PORT)).toBe('direct');
       expect(await other.connect(machine.host.address6, PORT)).toBe('direct');
       expect(show(machine.host, 'ip', '-6', 'rule')).not.toContain('15001');
+    });
+
+    it.each(['bun', 'deno', 'python3', 'perl'])('%s names the socket that it cannot make', (maker) => {
+      const exec = ['capture', 'exec', '--with', maker, '--user', String(UID), '--', 'true'];
+      expect(show(machine.host, ...CLI, ...exec)).toMatch(/^tulle: capture exec: outbound .*in use\n$/);
     });
 
     it("sends the proxy's calls to its own workload to its inbound listener, and not what it hands over", async () => {
@@ -315,7 +198,7 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
     const down = { outbound: { withoutProxy: 'open' } } as const;
 
     beforeAll(async () => {
-      machine = driver(newHost());
+      machine = net.machine();
       // The application listens on the workload's port.
       await machine.ask('listen', PORT, '::');
     });
@@ -327,6 +210,15 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
       expect(await machine.connect(other.host.address, PORT)).toBe('ECONNREFUSED');
       // A local listener of the same port is not what was called.
       expect(await machine.connect(NOWHERE6, PORT)).toBe('ECONNREFUSED');
+      // Another program removed the routing rule, as systemd-networkd does with rules that are not its own.
+      show(machine.host, 'ip', 'rule', 'del', 'pref', '150');
+      expect(await machine.connect(other.host.address, PORT, { limitMs: 700 })).toBe('LATE');
+      const { findings } = await machine.ask<CaptureState>('show');
+      expect(findings.map(({ severity, message }) => `${severity}: ${message}`)).toEqual([
+        'error: the routing rule or table of captured packets is missing',
+      ]);
+      await machine.on();
+      expect(await machine.connect(other.host.address, PORT)).toBe('ECONNREFUSED');
     });
 
     it('opens outbound where that is chosen, and captures again once a proxy listens', async () => {
@@ -336,14 +228,14 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
       expect(await other.connect(machine.host.address, PORT)).toBe('ECONNREFUSED');
       await other.ask('answer', 53, 'real', '0.0.0.0');
       await until('a query passes', async () => (await machine.ask('query', other.host.address)) === 'real');
-      await proxy(machine.host, 'node');
+      await net.proxy(machine.host, 'node');
       await until('it captures', async () => (await machine.connect(other.host.address, PORT)) === 'outbound');
       expect(await other.connect(machine.host.address, PORT)).toBe('inbound');
     });
   });
 
   it('captures on a host that has IPv6 alone', async () => {
-    const machine = driver(newHost());
+    const machine = net.machine();
     const { host } = machine;
     show(
       host,
@@ -353,7 +245,7 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
     );
     expect(show(host, 'ip', '-4', 'route')).toBe('');
     await machine.on();
-    await proxy(host, 'node');
+    await net.proxy(host, 'node');
     expect(await machine.connect(NOWHERE6, 80)).toBe('outbound6');
     expect(await other.connect(host.address6, PORT)).toBe('inbound6');
     const { findings } = await machine.ask<CaptureState>('show');
@@ -361,9 +253,9 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
   });
 
   it('works beside the rules of Docker, which stay as they are', async () => {
-    const machine = driver(newHost());
+    const machine = net.machine();
     const { host } = machine;
-    const container = driver(network.add());
+    const container = net.driver(net.network.add());
     const rules = `${ROOT}/tests/machine/docker-like.sh`;
     const made = show(host, 'sh', rules, container.host.namespace);
     expect(made).toBe('');
@@ -371,7 +263,7 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
     const tables = () => ['nat', 'filter'].map((table) => show(host, 'nft', '-s', 'list', 'table', 'ip', table)).join();
     const docker = tables();
     await machine.on({ outbound: { excludeInterfaces: ['docker0', 'br-*'] } });
-    await proxy(host, 'node');
+    await net.proxy(host, 'node');
     expect(tables()).toBe(docker);
     expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
     expect(await other.connect(host.address, PORT)).toBe('inbound');
@@ -381,94 +273,4 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
     await machine.ask('turnOff');
     expect(tables()).toBe(docker);
   });
-
-  describe.each(['iptables-legacy', 'iptables-nft'] as const)('by %s', (backEnd) => {
-    it.skipIf(!works(backEnd))('means the same', async () => {
-      const machine = driver(newHost());
-      const { address, address6 } = machine.host;
-      await machine.ask('listen', PORT, '::');
-      // A second's connection tells "dropped" from "refused".
-      const soon = { limitMs: 1500 };
-      const rules = () => ['iptables', 'ip6tables'].map((name) => show(machine.host, ...savedBy(name, backEnd))).join();
-      const apply = (options: Options = {}) => machine.on(options, { backEnd });
-      await apply({ dnsPort: CAPTURE_PORTS.dns });
-      const first = rules();
-      expect(first).toContain('TULLE_INBOUND');
-      await apply({ dnsPort: CAPTURE_PORTS.dns });
-      expect(rules(), 'a second run changes nothing').toBe(first);
-      expect(await other.connect(address, PORT, soon)).toBe('LATE');
-      expect(await machine.connect(NOWHERE, 80, soon)).toBe('LATE');
-      await apply({ outbound: { withoutProxy: 'open' } });
-      expect(await machine.connect(other.host.address, PORT)).toBe('direct');
-      expect(await other.connect(address, PORT, soon)).toBe('LATE');
-
-      await machine.ask('turnOff');
-      const before = await other.ask<number>('keep', address, PORT);
-      await apply({ dnsPort: CAPTURE_PORTS.dns, outbound: { excludePorts: [9090], excludeUids: [4321] } });
-      await proxy(machine.host, 'node');
-      expect(await other.ask('ping', before)).toBe('ping');
-      expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
-      expect(await machine.connect(NOWHERE6, 80)).toBe('outbound6');
-      expect(await other.connect(address, PORT)).toBe('inbound');
-      expect(await other.connect(address6, PORT)).toBe('inbound6');
-      for (const port of [CAPTURE_PORTS.outbound, CAPTURE_PORTS.inbound])
-        expect(await other.connect(address, port, soon)).toBe('LATE');
-      for (const from of [{ uid: UID }, { uid: 4321 }])
-        expect(await machine.connect(other.host.address, PORT, from)).toBe('direct');
-      expect(await machine.connect(other.host.address, 9090)).toBe('direct');
-      expect(await machine.connect(address, PORT, { uid: UID })).toBe('inbound');
-      expect(await machine.connect(address, PORT, { uid: UID, localAddress: '127.0.0.6' })).toBe('direct');
-      await machine.ask('answer', CAPTURE_PORTS.dns, 'proxy', '127.0.0.1');
-      expect(await machine.ask('query', '192.0.2.53')).toBe('proxy');
-
-      await apply({ inbound: { includePorts: '*' }, outbound: { includeIPRanges: ['203.0.113.0/24'] } });
-      expect(await other.connect(address, 7777)).toBe('inbound');
-      expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
-      expect(await machine.connect(other.host.address, PORT)).toBe('direct');
-
-      expect(await machine.ask('turnOff')).toBe(true);
-      expect(rules()).not.toContain('TULLE');
-      expect(show(machine.host, 'ip', 'rule')).not.toContain('15001');
-    });
-  });
-
-  it('is rolled back by a process that outlives the terminal, unless confirmed', async () => {
-    const machine = driver(newHost());
-    const { host } = machine;
-    const before = show(host, 'nft', 'list', 'ruleset');
-    const on = (...flags: string[]) =>
-      show(host, ...CLI, 'capture', 'on', '--proxy-uid', String(UID), '--include-inbound-ports', '8080', ...flags);
-    expect(on('--confirm-within', '2')).toMatch(/--confirm.*keeps it/);
-    await until('it is rolled back', () => show(host, 'nft', 'list', 'ruleset') === before);
-    await until('the timer has ended', () => timers() === '');
-    on('--confirm-within', '90');
-    expect(show(host, ...CLI, 'capture', 'show')).toMatch(/capture is on \(nft\)\nunconfirmed/);
-    expect(show(host, ...CLI, 'capture', 'on', '--confirm')).toMatch('capture is kept');
-    await until('the timer has ended', () => timers() === '');
-    expect(show(host, ...CLI, 'capture', 'show')).toMatch(/capture is on \(nft\)\noutbound/);
-    expect(show(host, ...CLI, 'capture', 'off')).toMatch('capture is off');
-    expect(show(host, 'setpriv', '--bounding-set=-net_admin', ...CLI, 'capture', 'off')).toMatch('needs root');
-    expect(on('--exclude-outbound-ports', '80x')).toMatch('--exclude-outbound-ports: "80x" is not a port');
-  });
-
-  it.each(['bun', 'deno', 'python3', 'perl'])('%s makes the sockets, for a command without rights', async (maker) => {
-    const machine = driver(newHost());
-    await machine.on();
-    const program = await proxy(machine.host, 'node', 4, maker);
-    expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
-    expect(await other.connect(machine.host.address6, PORT)).toBe('inbound6');
-    const status = outputOf('cat', [`/proc/${program.process.pid}/status`]);
-    expect(status).toMatch(new RegExp(`^Uid:\t${UID}\t${UID}\t${UID}\t${UID}$`, 'm'));
-    for (const set of ['Inh', 'Prm', 'Eff', 'Amb']) expect(status).toMatch(new RegExp(`^Cap${set}:\t0{16}$`, 'm'));
-    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
-    const second = show(machine.host, ...CLI, 'capture', 'exec', '--with', maker, '--user', String(UID), '--', 'true');
-    expect(second).toMatch(/^tulle: capture exec: outbound.*in use\n$/);
-  });
 });
-
-const savedBy = (name: string, backEnd: string): string[] => [
-  ...['sh', '-c', `${name}${backEnd.slice('iptables'.length)}-save | grep -v '^[#:]'`],
-];
-
-/** Processes that wait to roll back. */
-const timers = (): string => runSync('pgrep', ['-f', `capture roll-back .*`]).out;
