@@ -7,7 +7,8 @@ import { type NamedEffects, namesWithoutEffect, on, unused } from './named-effec
 const INJECTION = unused(': proxies are not injected');
 const DEPLOYED = unused(': set it where the proxy is deployed');
 const STATS = unused(' yet: a proxy makes all of its metrics');
-const CAPTURE = unused(' yet: traffic is not captured');
+const CAPTURE = unused(': give "tulle capture on" the flag of the same name');
+const INTERFACES = unused(": containers' interfaces are not captured");
 const READINESS = unused(' yet: proxies do not look at the health of their workload');
 const RECORD = unused(': Istio keeps records of its own in it');
 const AMBIENT = unused(' yet: there are no waypoints and no ambient capture');
@@ -70,8 +71,8 @@ export const ANNOTATION_EFFECTS: NamedEffects = {
   'traffic.sidecar.istio.io/excludeInterfaces': CAPTURE,
   'traffic.sidecar.istio.io/includeOutboundPorts': CAPTURE,
   'traffic.sidecar.istio.io/excludeOutboundPorts': CAPTURE,
-  'traffic.sidecar.istio.io/kubevirtInterfaces': CAPTURE,
-  'istio.io/reroute-virtual-interfaces': CAPTURE,
+  'traffic.sidecar.istio.io/kubevirtInterfaces': INTERFACES,
+  'istio.io/reroute-virtual-interfaces': INTERFACES,
   'kubernetes.io/ingress.class': unused(': Ingress resources are not served; use a Gateway'),
   'galley.istio.io/analyze-suppress': unused(' yet: resources are not analyzed'),
   'istio.io/rev': unused(': a control plane has no revisions'),
