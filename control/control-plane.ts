@@ -7,6 +7,7 @@ import type { Resource } from '../shared/resources/resource.ts';
 import type { Feature } from '../shared/xds/discovery.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
+import { authorityRoutes } from './api/authority.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
 import { invitationRoutes } from './api/invitations.ts';
@@ -29,6 +30,7 @@ import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
+import { RotationDriver } from './ca/rotation/root-rotation.ts';
 import { openFileTokenStore } from './ca/token-store.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
@@ -177,8 +179,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     processMetrics(metrics);
     const events = eventsTo(counted, controlLog(log, Date.now));
+    const trust = new TrustFeed(joins, () => authority.trustBundle);
     const discovery: DiscoveryService = new DiscoveryService({
-      trust: new TrustFeed(joins, () => authority.trustBundle),
+      trust,
       compile: compileInSlices,
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
@@ -190,6 +193,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
     });
     undo.splice(1, 0, () => discovery.close());
+    const rotation = new RotationDriver({
+      roots: authority.rotation,
+      behind: () => discovery.behindTrust(),
+      async changed() {
+        trust.changed();
+        await server.renew();
+      },
+      graceMs,
+      log,
+    });
+    undo.splice(1, 0, () => rotation.stop());
 
     // Last of what can fail: a token made by a start that then fails would never be shown.
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
@@ -219,6 +233,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.route('/', joinRoutes({ ...joining, joins, judges: { token: tokenJudge(tokens) }, events }));
     app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
     app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
+    app.route('/', authorityRoutes(rotation, report));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));

@@ -13,11 +13,12 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerCaCommands } from './identity/ca.ts';
+import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
-import { registerRevokeCommand } from './identity/revoke.ts';
 import { registerTokenCommands } from './tokens.ts';
 
 const program = new Command('tulle')
@@ -169,6 +170,7 @@ registerResourceCommands(program);
 
 registerTokenCommands(program);
 registerRevokeCommand(program);
+registerCaCommands(program);
 
 client(
   program
