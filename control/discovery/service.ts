@@ -20,16 +20,18 @@ import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
+import type { RegisteringProxy } from '../workloads/registrations.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
 import { isConcerned, namesConcerned } from './concerned.ts';
-import { isConnected } from './connected.ts';
+import { hasConnection, isConnected } from './connected.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
 import { certificateNotes, ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
 import { type Collected, NOTHING, type Presented, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
+import { Settlement } from './settlement.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
 export { DiscoveryError } from './discovery-error.ts';
@@ -80,8 +82,12 @@ export interface DiscoveryOptions {
   readonly trust?: TrustSource;
   readonly clock?: Clock;
   readonly events?: ControlEvents;
+  /**
+   * Called for each poll; a promise is waited for before the answer, and an error refuses the poll, and a new session with it.
+   */
+  readonly seen?: (proxy: RegisteringProxy, isNew: boolean) => Promise<void> | undefined;
   /** What an operator should know of a node, beside the state of its resources. */
-  readonly advise?: (view: MeshView, node: Node) => string | undefined;
+  readonly advise?: (view: MeshView, node: Node, session: string) => string | undefined;
   /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
   readonly status?: { report(session: object, findings: readonly Finding[]): void };
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
@@ -113,6 +119,10 @@ export class DiscoveryService {
   private readonly queue: PushQueue<Session>;
   private readonly reported = new Set<string>();
   private readonly changes = new ChangeLog();
+  private readonly settlement = new Settlement(
+    () => this.isSettled(),
+    () => this.clock.now(),
+  );
   private view: MeshView;
   private closed = false;
 
@@ -157,21 +167,39 @@ export class DiscoveryService {
     for (const { typeUrl } of request.requests)
       if (typeOfUrl(typeUrl) === undefined) throw new DiscoveryError('invalid', `unknown resource type "${typeUrl}"`);
     const known = this.find(request, caller);
-    const session = known ?? this.open(request, caller);
+    const session = known ?? this.newSession(request, caller);
     session.rouse('superseded');
     session.touch(this.permitted(request.node), this.clock.now(), certificate);
     session.trustVersion = request.trustVersion || undefined;
     this.reportRejected(request);
-    this.orForget(session, () => session.take(request.requests));
     session.polls += 1;
     try {
+      const registered = this.options.seen?.(this.registering(session), !known);
+      if (registered) await registered;
+      if (!known) this.add(session);
+      this.orForget(session, () => session.take(request.requests));
       const collected = await this.responses(session, known === undefined || asks(request), signal);
       const features = known ? [] : [...session.features];
       const trust = this.trustFor(session);
       return { session: session.id, ...collected, ...(features.length > 0 && { features }), ...(trust && { trust }) };
     } finally {
       session.polls -= 1;
+      if (signal.aborted && session.polls === 0) session.leftAt = this.clock.now();
     }
+  }
+
+  private registering(session: Session): RegisteringProxy {
+    const { clock } = this;
+    return {
+      id: session.id,
+      get node() {
+        return session.node;
+      },
+      get serial() {
+        return session.certificate?.serial;
+      },
+      isConnected: () => hasConnection(session, clock.now()),
+    };
   }
 
   /** A session that a refused poll leaves half changed is forgotten, with the names that were too many. */
@@ -268,7 +296,7 @@ export class DiscoveryService {
   }
 
   private adviceOn(session: Session, now: number): string[] {
-    const advice = isConnected(session, now) && this.options.advise?.(this.view, session.node);
+    const advice = isConnected(session, now) && this.options.advise?.(this.view, session.node, session.id);
     return advice ? [advice] : [];
   }
 
@@ -322,11 +350,42 @@ export class DiscoveryService {
     return count;
   }
 
+  /**
+   * The certificates of the connected sessions of `owner` with the node's address, the oldest first. Of a loopback address, which
+   * many workloads of a host share, only those of the same node id.
+   * @param owner as `poll` has it
+   */
+  holdersOf(owner: string, { id }: Node): (Presented | undefined)[] {
+    const now = this.clock.now();
+    const [, address = ''] = id.split('~');
+    const isShared = address === '::1' || address.startsWith('127.');
+    const isSame = isShared ? (other: string) => other === id : (other: string) => other.split('~')[1] === address;
+    return [...this.sessions.values()]
+      .filter((session) => session.owner === owner && isSame(session.node.id) && hasConnection(session, now))
+      .map(({ certificate }) => certificate);
+  }
+
+  /** Waits until the connected proxies have acknowledged what they should run. @returns false: it takes longer */
+  settled(isInView: (view: MeshView) => boolean, limitMs: number): Promise<boolean> {
+    return this.settlement.wait(() => isInView(this.view), limitMs);
+  }
+
+  private isSettled(): boolean {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      if (!hasConnection(session, now)) continue;
+      if (!this.current(session)) return false;
+      if (RESOURCE_TYPES.some((type) => session.subscriptions[type].awaitsAck)) return false;
+    }
+    return true;
+  }
+
   /** Ends every held poll with an empty answer and stops following the mesh. */
   close(): void {
     this.closed = true;
     this.stopListening();
     this.queue.close();
+    this.settlement.close();
     for (const session of this.sessions.values()) session.rouse('closed');
   }
 
@@ -361,14 +420,15 @@ export class DiscoveryService {
     return session?.owner === caller && session.node.id === request.node.id ? session : undefined;
   }
 
-  private open(request: DiscoveryPoll, caller: string): Session {
-    const now = this.clock.now();
+  private newSession(request: DiscoveryPoll, caller: string): Session {
     const { perSession } = this.sessions.limits.names;
-    const session = new Session(randomUUID(), caller, this.permitted(request.node), now, perSession);
-    this.sessions.add(session, now);
+    return new Session(randomUUID(), caller, this.permitted(request.node), this.clock.now(), perSession);
+  }
+
+  private add(session: Session): void {
+    this.sessions.add(session, this.clock.now());
     const { id: node, userAgentVersion: version = '' } = session.node;
-    this.events.connected({ node, identity: caller, version });
-    return session;
+    this.events.connected({ node, identity: session.owner, version });
   }
 
   private reportRejected({ node, requests }: DiscoveryPoll): void {

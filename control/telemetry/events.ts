@@ -34,6 +34,12 @@ export interface ControlEvents {
   /** `limited`: nothing of the request was judged. */
   joinRefused(event: { readonly limited: boolean }): void;
   refused(event: { readonly cause: 'authentication' | 'csr'; readonly reason: string }): void;
+  /** What became of the WorkloadEntry of a machine. `entry`: namespace and name; of an error perhaps of its group. */
+  registration(event: {
+    readonly what: 'created' | 'updated' | 'disconnected' | 'deleted' | 'conflict' | 'label' | 'error';
+    readonly entry: string;
+    readonly reason: string | undefined;
+  }): void;
   /** A write was validated; `reason` when it was refused. */
   validated(event: {
     readonly group: string;
@@ -59,6 +65,7 @@ const NAMES = [
   'joined',
   'joinRefused',
   'refused',
+  'registration',
   'validated',
   'connected',
   'disconnected',

@@ -37,8 +37,13 @@ export interface DiscoveryClientOptions {
   readonly pollTimeoutMs?: number;
   /** Takes the mesh's roots and revoked certificates. Absent: they are not asked for. */
   readonly trust?: { readonly version: string | undefined; take(update: TrustUpdate): Promise<void> };
-  /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`, `tulle.trust` where `trust`. */
+  /**
+   * What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`, `tulle.dns` with
+   * `answersDns`, `tulle.trust` where there is `trust`.
+   */
   readonly features?: readonly Feature[];
+  /** The target answers DNS queries. */
+  readonly answersDns?: boolean;
   /** Hosts are fetched when they are first used. Absent: everything is. */
   readonly onDemand?: OnDemandOptions | undefined;
   readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
@@ -71,6 +76,7 @@ export class DiscoveryClient {
   private readonly backoff: Backoff;
   private readonly abort = new AbortController();
   private readonly config: ConfigInForce;
+  private readonly announced: readonly Feature[];
   private session: string | undefined;
   /** The control plane is of a version that refuses nodes with features. */
   private plain = false;
@@ -116,6 +122,7 @@ export class DiscoveryClient {
     });
     this.state = { live: false, lastAnswerMs: 0, polls: 0, failures: 0, refused: this.config.refused };
     this.lastSweep = options.time.now();
+    this.announced = options.features ?? FEATURES.filter((feature) => isUsed(feature, options));
     options.onDemand?.traffic.onWanted((type, name) => {
       if (this.wanted.add(type, name, options.time.now())) this.hurry?.();
     });
@@ -242,7 +249,7 @@ export class DiscoveryClient {
     if (more) return;
     this.settleReadiness();
     if (this.agreed.has('tulle.on-demand')) await this.sweep();
-    else await this.config.dropUnserved(this.agreed);
+    await this.config.dropUnserved(this.agreed);
   }
 
   /** Lets go of what has not been used for long. */
@@ -280,19 +287,12 @@ export class DiscoveryClient {
       if (this.session !== undefined) return { session: this.session, node, requests: this.withReopened() };
       return { node, requests: await subscribeRequests(this.config.held, NO_FEATURES) };
     }
-    const node = { ...this.options.node(), clientFeatures: this.announced() };
+    const node = { ...this.options.node(), clientFeatures: [...this.announced] };
     if (this.session === undefined) return { node, requests: [] };
     const { trust } = this.options;
     const trustVersion = this.agreed.has('tulle.trust') ? trust?.version : undefined;
     const requests = await this.requestsOfSession();
     return { session: this.session, node, requests, ...(trustVersion !== undefined && { trustVersion }) };
-  }
-
-  private announced(): Feature[] {
-    const { features = FEATURES, onDemand, trust } = this.options;
-    return features.filter(
-      (feature) => (feature !== 'tulle.on-demand' || onDemand) && (feature !== 'tulle.trust' || trust),
-    );
   }
 
   private async requestsOfSession(): Promise<DeltaDiscoveryRequest[]> {
@@ -334,6 +334,12 @@ export class DiscoveryClient {
       this.options.log(`${error instanceof Error ? error.message : String(error)}; serving on, retrying`);
     this.failing = true;
   }
+}
+
+function isUsed(feature: Feature, { onDemand, answersDns, trust }: DiscoveryClientOptions): boolean {
+  if (feature === 'tulle.on-demand') return onDemand !== undefined;
+  if (feature === 'tulle.trust') return trust !== undefined;
+  return feature !== 'tulle.dns' || answersDns === true;
 }
 
 /** The control plane answers it when there is something new: nothing in it asks for an answer. */

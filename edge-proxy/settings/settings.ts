@@ -1,5 +1,7 @@
 /** The proxy process's settings, from flags and then environment; all violations are reported together. */
 import * as z from 'zod';
+import { parseSocketAddress } from '../../shared/dns/socket-address.ts';
+import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
 import { DEFAULT_LOG, LOG_FORMATS, LOG_LEVELS } from '../../shared/log/log.ts';
 
 export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a static file)
@@ -29,7 +31,13 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              (default: none with tulle proxy; tulle run makes one for each run)
   --outbound-bind ADDRESS    where outbound listeners bind                     [TULLE_OUTBOUND_BIND]
                              (default: an address of the workload's own in 127.64.0.0/10)
-  --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
+  --interception-mode MODE   NONE (default), or TPROXY: connections are captured by the machine's [TULLE_INTERCEPTION_MODE]
+                             rules and arrive on inherited sockets (TULLE_LISTEN_FDS, or systemd's LISTEN_FDS)
+
+  --dns-port PORT|off        answers DNS on 127.0.0.1 and ::1: names of the mesh, and others by [TULLE_DNS_PORT]
+                             upstream servers (default: off; 15053 with --interception-mode TPROXY)
+  --dns-upstream ADDRESS[:PORT]  a server for names outside of the mesh; repeatable [TULLE_DNS_UPSTREAM]
+                             (default: those of /etc/resolv.conf, or of systemd-resolved)
 
   --discovery MODE           on-demand (default): fetch a host when it is first used; [TULLE_DISCOVERY]
                              eager: hold all hosts that may be called, as gateways always do
@@ -72,6 +80,7 @@ const PATTERNS = {
   domain: /^[a-z0-9._-]{1,255}$/,
   ip: /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/,
 };
+const DNS_PORT = 53;
 const CONTROL_PLANE = /^https:\/\/[^/\s]+\/?$/;
 const name = z.string().regex(PATTERNS.label, 'must be a DNS label');
 const port = z
@@ -119,63 +128,91 @@ const positive = z
   .regex(/^[1-9]\d{0,8}$/, 'must be a whole number above 0')
   .transform(Number);
 const StaticFlags = z.strictObject({ ...common, config: z.string().min(1) });
-const MeshFlags = z.strictObject({
-  ...common,
-  'control-plane': z
-    .string({ error: 'is required (or -c FILE)' })
-    .transform((text) => text.split(',').map((url) => url.trim()))
-    .refine(
-      (urls) => urls.every((url) => CONTROL_PLANE.test(url)),
-      'must be https://HOST:PORT, several joined by commas',
-    )
-    .refine((urls) => new Set(urls).size === urls.length, 'must not name an address twice'),
-  'trust-bundle': z.string().min(1).optional(),
-  'join-token': z.string().min(1).optional(),
-  'join-token-file': z.string().min(1).optional(),
-  data: z.string({ error: 'is required: the folder for key, certificate and last good config' }).min(1),
-  namespace: name.default('default'),
-  'service-account': name.default('default'),
-  name: z
-    .string()
-    .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a DNS name')
-    .optional(),
-  type: z.enum(['sidecar', 'router'], { error: 'must be sidecar or router' }).default('sidecar'),
-  ip: z.string().regex(PATTERNS.ip, 'must be an IP address').default('127.0.0.1'),
-  labels: pairs('K=V,K=V').default({}),
-  'app-port': pairs('NAME=PORT')
-    .transform((found, ctx) => {
-      const out: Record<string, number> = {};
-      for (const [key, value] of Object.entries(found)) {
-        const parsed = port.safeParse(value);
-        if (parsed.success) out[key] = parsed.data;
-        else ctx.addIssue({ code: 'custom', message: `"${key}=${value}": must be NAME=PORT` });
-      }
-      return out;
-    })
-    .default({}),
-  locality: z
-    .string()
-    .regex(/^[^/]+(\/[^/]*){0,2}$/, 'must be REGION/ZONE/SUBZONE')
-    .optional(),
-  'domain-suffix': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
-  'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').optional(),
-  'max-memory-mb': positive.optional(),
-  'max-loop-lag-ms': positive.optional(),
-  'max-connections': positive.optional(),
-  discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('on-demand'),
-  'host-wait-ms': z
-    .string()
-    .regex(/^\d{1,5}$/, 'must be a number of milliseconds')
-    .transform(Number)
-    .default(1000),
-  'unused-host-seconds': positive.default(3600),
-  'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
-  'http-proxy-secret-file': z.string().min(1).optional(),
-  'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
-  'interception-mode': z
-    .literal('NONE', { error: 'must be NONE: traffic capture is not supported yet' })
-    .default('NONE'),
-});
+const MeshFlags = z
+  .strictObject({
+    ...common,
+    'control-plane': z
+      .string({ error: 'is required (or -c FILE)' })
+      .transform((text) => text.split(',').map((url) => url.trim()))
+      .refine(
+        (urls) => urls.every((url) => CONTROL_PLANE.test(url)),
+        'must be https://HOST:PORT, several joined by commas',
+      )
+      .refine((urls) => new Set(urls).size === urls.length, 'must not name an address twice'),
+    'trust-bundle': z.string().min(1).optional(),
+    'join-token': z.string().min(1).optional(),
+    'join-token-file': z.string().min(1).optional(),
+    data: z.string({ error: 'is required: the folder for key, certificate and last good config' }).min(1),
+    namespace: name.default('default'),
+    'service-account': name.default('default'),
+    name: z
+      .string()
+      .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a DNS name')
+      .optional(),
+    type: z.enum(['sidecar', 'router'], { error: 'must be sidecar or router' }).default('sidecar'),
+    ip: z.string().regex(PATTERNS.ip, 'must be an IP address').default('127.0.0.1'),
+    labels: pairs('K=V,K=V').default({}),
+    'app-port': pairs('NAME=PORT')
+      .transform((found, ctx) => {
+        const out: Record<string, number> = {};
+        for (const [key, value] of Object.entries(found)) {
+          const parsed = port.safeParse(value);
+          if (parsed.success) out[key] = parsed.data;
+          else ctx.addIssue({ code: 'custom', message: `"${key}=${value}": must be NAME=PORT` });
+        }
+        return out;
+      })
+      .default({}),
+    locality: z
+      .string()
+      .regex(/^[^/]+(\/[^/]*){0,2}$/, 'must be REGION/ZONE/SUBZONE')
+      .optional(),
+    'domain-suffix': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
+    'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').optional(),
+    'max-memory-mb': positive.optional(),
+    'max-loop-lag-ms': positive.optional(),
+    'max-connections': positive.optional(),
+    discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('on-demand'),
+    'host-wait-ms': z
+      .string()
+      .regex(/^\d{1,5}$/, 'must be a number of milliseconds')
+      .transform(Number)
+      .default(1000),
+    'unused-host-seconds': positive.default(3600),
+    'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
+    'http-proxy-secret-file': z.string().min(1).optional(),
+    'dns-port': z
+      .union([z.literal('off').transform(() => 'off' as const), port], { error: 'must be a port number, or off' })
+      .optional(),
+    'dns-upstream': z
+      .string()
+      .transform((text, context) =>
+        text.split(',').map((item) => {
+          const server = parseSocketAddress(item.trim(), DNS_PORT);
+          if (!server)
+            context.addIssue({ code: 'custom', message: `"${item}": must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT` });
+          return server ?? { address: '', port: 0 };
+        }),
+      )
+      .default([]),
+    'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
+    'interception-mode': z.enum(['NONE', 'TPROXY'], { error: ({ input }) => modeRule(input) }).default('NONE'),
+  })
+  .superRefine((settings, ctx) => {
+    if (settings['interception-mode'] !== 'TPROXY') return;
+    const refuse = (flag: string, reason: string) => ctx.addIssue({ code: 'custom', path: [flag], message: reason });
+    if (settings.type === 'router')
+      refuse('interception-mode', 'must be NONE with --type router: gateways capture nothing');
+    for (const flag of ['http-proxy-port', 'outbound-bind'] as const)
+      if (settings[flag] !== undefined)
+        refuse(flag, 'does not go with --interception-mode TPROXY: connections are captured');
+  });
+
+function modeRule(mode: unknown): string {
+  return mode === 'REDIRECT'
+    ? 'must be NONE or TPROXY: REDIRECT needs SO_ORIGINAL_DST, which no runtime gives; use TPROXY'
+    : 'must be NONE or TPROXY';
+}
 interface Derived {
   /** Where neither flags nor a file name a port. */
   readonly defaultAdminPort: number;
@@ -186,11 +223,18 @@ export type MeshSettings = z.infer<typeof MeshFlags> & Derived;
 export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' | 'drain-time-seconds'> &
   Partial<Pick<MeshSettings, 'max-connections'>>;
 
+/** Where the DNS server listens; undefined: there is none. */
+export function dnsPortOf(settings: Pick<MeshSettings, 'dns-port' | 'interception-mode'>): number | undefined {
+  const { 'dns-port': given, 'interception-mode': mode } = settings;
+  if (given !== undefined) return given === 'off' ? undefined : given;
+  return (mode as string) === 'TPROXY' ? CAPTURE_PORTS.dns : undefined;
+}
+
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };
 const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);
 const ADMIN_PORT = 15000;
 const TOKENS: readonly string[] = ['join-token', 'join-token-file'];
-const REPEATABLE = new Set(['app-port', 'control-plane', 'labels']);
+const REPEATABLE = new Set(['app-port', 'control-plane', 'dns-upstream', 'labels']);
 const KNOWN = new Set([...Object.keys(MeshFlags.shape), 'config', 'help']);
 
 /**
