@@ -142,7 +142,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),
     });
     undo.unshift(() => server.close());
-    const jwtSvids = await openJwtSvids({ folder: data, trustDomain, issuer: server.url });
+    const jwtSvids = await openJwtSvids({
+      folder: data,
+      trustDomain,
+      issuer: server.url,
+      isRevoked: (id) => joins.get(id)?.revoked !== undefined,
+    });
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
     const onWarning = (warning: string) => log(`mesh configuration: ${warning}`);
