@@ -13,6 +13,7 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerCaCommands } from './identity/ca.ts';
 import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
@@ -177,6 +178,7 @@ registerResourceCommands(program);
 registerInject(program);
 registerTokenCommands(program);
 registerRevokeCommand(program);
+registerCaCommands(program);
 
 registerMachineCommands(program);
 registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));
