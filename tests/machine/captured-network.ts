@@ -165,6 +165,8 @@ export class CapturedNetwork {
   }
 
   async close(): Promise<void> {
+    // Records of capture are kept outside of the network namespaces.
+    await Promise.all(this.drivers.map((driver) => driver.ask('turnOff')));
     await Promise.all([...this.drivers, ...this.programs].map((one) => one.stop()));
     this.network.close();
   }
