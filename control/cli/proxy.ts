@@ -3,7 +3,7 @@ import process from 'node:process';
 import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { takeJoinToken } from './join-token.ts';
-
+import { printScript, refuseLostSockets, tokenDescriptor, wantsScript } from './launch-script.ts';
 import { bunBinary, denoBinary, proxyCommand, type RuntimeName } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
@@ -70,7 +70,19 @@ function become(what: string, runtime: RuntimeName, flags: readonly string[], co
   const { token, args, environment } = takeJoinToken(flags, process.env);
   const [program, ...first] = proxyCommand(runtime);
   const words = [program, ...first, ...args];
+  const isScript = wantsScript(process.env);
+  if (!isScript) refuseLostSockets(process.env);
   process.stderr.write(`tulle: ${what} on ${runtime}\n`);
+  if (isScript) {
+    const descriptor = token === undefined ? undefined : tokenDescriptor(process.env);
+    const file = descriptor === undefined ? [] : ['--join-token-file', `/dev/fd/${descriptor}`];
+    return printScript({
+      program,
+      args: [...first, ...args, ...file, ...command],
+      environment,
+      token: descriptor === undefined ? undefined : { text: token!, descriptor },
+    });
+  }
   if (token === undefined) return replaceProcess(program, [...words, ...command], environment);
   const shell = ['sh', '-c', WITH_TOKEN, 'sh', ...words, '--join-token-file', TOKEN_FILE, ...command];
   return replaceProcess('/bin/sh', shell, { ...environment, TULLE_JOIN_TOKEN: token });
@@ -81,6 +93,7 @@ function replaceProcess(
   words: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): never {
+  if (wantsScript(process.env)) return printScript({ program, args: words.slice(1), environment });
   if (!process.execve) throw new CliError(`needs a Node with process.execve (24 or newer), found ${process.version}`);
   return process.execve(program, words, environment);
 }
