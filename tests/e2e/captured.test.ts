@@ -17,7 +17,7 @@ const WEB = 'web.default.svc.cluster.local';
 const VIP = '10.99.0.1';
 const VIP6 = 'fd77::1';
 /** What the tests load a restarting proxy with at once. */
-const CLIENTS = 8;
+const CLIENTS = 4;
 const CALLS_AFTER = 10;
 
 /** What the application saw of a request. */
