@@ -9,10 +9,13 @@ import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
+import { installRoutes } from './api/install.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
+import { heldJoinRoutes } from './api/joins.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
+import { rejoinRoutes } from './api/rejoin.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
@@ -24,6 +27,7 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
+import { TrustFeed } from './ca/life/trust-feed.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
 import { openFileTokenStore } from './ca/token-store.ts';
@@ -32,6 +36,7 @@ import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { tokenJudge } from './join/join-evidence.ts';
+import { openJoinPolicies, USED_EVIDENCE_FILE } from './join/policy/join-policies.ts';
 import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
@@ -44,7 +49,9 @@ import { controlMetrics } from './telemetry/control-metrics.ts';
 import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
+import { endDraining } from './workloads/drained-entries.ts';
 import { groupReader } from './workloads/read-group.ts';
+import { CLEANUP_SECONDS, Registrations } from './workloads/registrations.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -75,8 +82,12 @@ export interface ControlPlaneOptions {
   connectionLimits?: Partial<ConnectionLimits>;
   /** Seconds after its end in which a certificate may still rejoin; 0: never. Default: REJOIN_GRACE_SECONDS. */
   rejoinGrace?: number;
+  /** Seconds from the moment that a registered machine has left to the removal of its entry. Default: CLEANUP_SECONDS. */
+  workloadCleanup?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
+  /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
+  installFiles?: string | undefined;
   /** Where `/metrics` is served; absent: nowhere. */
   monitoring?: { readonly address: string; readonly port: number };
   version: string;
@@ -154,7 +165,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       { folder: data, mesh, status, log, onError: report },
     );
     undo.splice(1, 0, stopKeys);
-    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
+    const policies = await openJoinPolicies({ file: join(data, USED_EVIDENCE_FILE), mesh, status, log });
+    undo.splice(1, 0, () => policies.close());
+    const addresses = new AddressAllocator({
+      store,
+      keyOf: storeKeyOf,
+      report: (reporter, findings) => status.report(reporter, findings),
+      log,
+      onError: report,
+    });
     undo.splice(1, 0, () => addresses.close());
     addresses.start(view.resources('ServiceEntry'));
     mesh.onChange((_view, change) => addresses.follow(change));
@@ -168,14 +187,31 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     processMetrics(metrics);
     const events = eventsTo(counted, controlLog(log, Date.now));
+    const registrations = new Registrations({
+      store,
+      group: groupReader(store),
+      view: () => mesh.current(),
+      joinOf: (serial) => joins.ofSerial(serial),
+      cleanupMs: (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000,
+      events,
+      report,
+    });
+    undo.splice(1, 0, () => registrations.close());
+    await registrations.start();
+    mesh.onChange((_view, change) => registrations.follow(change));
     const discovery: DiscoveryService = new DiscoveryService({
+      trust: new TrustFeed(joins, () => authority.trustBundle),
+      seen: (proxy, isNew) => {
+        if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
+        return registrations.seen(proxy);
+      },
       compile: compileInSlices,
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
       withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
-      advise: servesNothing,
+      advise: (current, node, session) => registrations.noteOn(session) ?? servesNothing(current, node),
       events,
       log,
     });
@@ -206,10 +242,29 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const urls = reachableUrls(server.url, options.advertised ? [] : [...options.dnsNames, ...options.ips]);
     const joining = { authority, accounts, group: groupReader(store), controlPlanes: () => urls, report };
     app.route('/', invitationRoutes({ ...joining, tokens }));
-    app.route('/', joinRoutes({ ...joining, joins, judges: { token: tokenJudge(tokens) }, events }));
+    app.route(
+      '/',
+      joinRoutes({ ...joining, joins, judges: { ...policies.judges, token: tokenJudge(tokens) }, events }),
+    );
+    app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
+    app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
     app.route('/', discoveryApi(discovery, report));
+    app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
-    app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
+    const joinIdOf = (serial?: string) => (serial === undefined ? undefined : joins.ofSerial(serial)?.id);
+    app.route(
+      '/',
+      workloadHealthRoutes({
+        view: () => mesh.current(),
+        store,
+        keyOf: storeKeyOf,
+        holdersOf: (spiffeId, node) => discovery.holdersOf(spiffeId, node),
+        isSameMachine: (serial, other) => joinIdOf(serial) === joinIdOf(other),
+        leave: (node, serial) => registrations.leave(node, serial),
+        settled: (isInView, limitMs) => discovery.settled(isInView, limitMs),
+        report,
+      }),
+    );
     const { monitoring } = options;
     const monitor = monitoring && (await startMetricsServer(monitoring, () => metrics.expose()));
     if (monitor) undo.unshift(() => monitor.close());
@@ -230,7 +285,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
 const OWN =
-  /^((resources|joins)\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
+  /^((resources|joins|join-evidence)\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
 
 /** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
 async function openDataFolder(data: string): Promise<void> {

@@ -52,7 +52,7 @@ const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
   },
   {
     from: /^edge-proxy\/(http|upstream|listener|tcp|telemetry)\//,
-    never: /^edge-proxy\/(xds|control-client|settings)\//,
+    never: /^edge-proxy\/(xds|control-client|settings|dns)\//,
     why: 'traffic runs on compiled values and does not know where they came from',
   },
   { from: /^control\/store\//, never: /^control\/(?!store\/)/, why: 'a store knows resources and nothing above' },
@@ -80,11 +80,11 @@ const planes: Record<string, string[][]> = {
     ['http/filters/', 'http/router/', 'http/side-call/'],
     ['http/exchange/'],
     ['http/downstream/'],
-    ['control-client/'],
+    ['control-client/', 'dns/'],
     ['xds/'],
     ['admin/'],
     ['proxy.ts', 'static.ts'],
-    ['workload-probe.ts'],
+    ['workload-probe.ts', 'mesh-dns.ts'],
     ['mesh-proxy.ts', 'workers/', 'assemble.ts', 'application-environment.ts', 'run.ts', 'watch-open-ports.ts'],
     // The edge worker is an entrance of its own: it puts a proxy together for one isolate.
     ['runtime/worker/'],
@@ -103,6 +103,7 @@ const planes: Record<string, string[][]> = {
     ['compile/scope/'],
     [
       'compile/cluster/',
+      'compile/dns/',
       'compile/gateway/',
       'compile/plugins/',
       'compile/routes/',
@@ -220,8 +221,12 @@ describe('import boundaries', () => {
     const launchers = [
       'control/cli/bin.mjs',
       'deploy/build.ts',
+      'deploy/container/image.ts',
+      'deploy/executable.ts',
+      'deploy/install-files.ts',
       'deploy/local/program.ts',
       'edge-proxy/runtime/process/application.ts',
+      'edge-proxy/runtime/process/service-manager.ts',
       'edge-proxy/runtime/workers.ts',
       'tests/bench/control/run.mjs',
       'tests/bench/run.mjs',

@@ -13,8 +13,12 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
+import { registerCaptureCommands } from './machine/capture.ts';
+import { registerMachineCommands } from './machine/commands.ts';
+import { registerInject } from './machine/inject.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 import { registerTokenCommands } from './tokens.ts';
@@ -87,6 +91,11 @@ program
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
+  .option(
+    '--rejoin-grace <duration>',
+    'how long after its end a certificate may still renew, as 168h; 0s: never',
+    '168h',
+  )
   .addOption(
     new Option('--discovery <mode>', 'what sidecars are sent: hosts that they use, or all that they may use')
       .choices(['on-demand', 'eager'])
@@ -117,6 +126,10 @@ program
   )
   .option('--log-format <format>', 'text, or json with a line for each event', 'text')
   .option('--log-level <level>', 'error, warn, info or debug', 'info')
+  .option(
+    '--install-files <folder>',
+    'what machines that join download: the folder install of a build (default: that of this package)',
+  )
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');
@@ -135,7 +148,7 @@ program
   .action(async () => {
     const { becomeProxy, splitRuntime } = await import('./proxy.ts');
     const { runtime, rest } = splitRuntime(process.argv.slice(3));
-    becomeProxy(runtime, rest);
+    await becomeProxy(runtime, rest);
   });
 
 program
@@ -161,7 +174,12 @@ program
 
 registerResourceCommands(program);
 
+registerInject(program);
 registerTokenCommands(program);
+registerRevokeCommand(program);
+
+registerMachineCommands(program);
+registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));
 
 client(
   program
@@ -181,7 +199,10 @@ client(
     .command('proxy-config')
     .description('The config the control plane sends a proxy: tulle proxy-config routes PROXY'),
 )
-  .argument('<type>', 'listeners, routes, virtualHosts, hosts, clusters, endpoints or secrets, or the beginning of one')
+  .argument(
+    '<type>',
+    'listeners, routes, virtualHosts, hosts, dnsHosts, clusters, endpoints or secrets, or the beginning of one',
+  )
   .argument('<proxy>', 'its id, name.namespace, name, or the beginning of one')
   .option('--service-account <name>', 'which proxy, where several use one id')
   .addOption(output())
@@ -245,7 +266,7 @@ async function proxyHelp(name: 'run' | 'proxy'): Promise<void> {
   program.commands.find((command) => command.name() === name)?.outputHelp();
   process.stdout.write(name === 'run' ? '\nProxy flags, before --:\n' : '\nProxy flags:\n');
   const { becomeProxyHelp } = await import('./proxy.ts');
-  becomeProxyHelp();
+  await becomeProxyHelp();
 }
 
 program

@@ -19,6 +19,8 @@ export interface TlsInfo {
   readonly peerSubject: string;
   /** SHA-256 of the verified leaf (DER), lower-case hex; '' without one. */
   readonly peerHash: string;
+  /** Serial number of the verified leaf, lower-case hexadecimal without leading zeros; '' or absent without one. */
+  readonly peerSerial?: string | undefined;
   /** URI names of the certificate this side presented (its own SPIFFE id first); empty when it presented none. */
   readonly localUris: readonly string[];
   /** When the verified leaf expires, milliseconds since the epoch; undefined without one. */
@@ -162,6 +164,36 @@ export interface ListenOptions {
   readonly backlog?: number;
 }
 
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface DatagramOptions {
+  /** An IP address. */
+  readonly address: string;
+  /** 0: chosen by the kernel. */
+  readonly port: number;
+  /** Only datagrams of this peer come, and datagrams go there. */
+  readonly peer?: SocketAddress;
+}
+
+export interface DatagramHandler {
+  /** `bytes` may be kept. */
+  onDatagram(bytes: Uint8Array, from: SocketAddress): void;
+  /** A datagram could not be sent, or the peer refused one (where the runtime says so). The socket stays open. */
+  onError(error: Error): void;
+}
+
+/** A UDP socket. All methods are safe after close. */
+export interface DatagramSocket {
+  readonly address: string;
+  readonly port: number;
+  /** @param to absent: the peer. The bytes must not be changed. */
+  send(bytes: Uint8Array, to?: SocketAddress): void;
+  close(): void;
+}
+
 /** Where a connection goes, from where, and when the kernel first probes an idle one (milliseconds). */
 export interface DialTarget {
   readonly address: string;
@@ -197,6 +229,8 @@ export interface Runtime extends ClockAndRandom {
   readonly name: 'node' | 'bun' | 'deno';
   /** @throws ListenError with the address and the reason (port in use, not permitted …) */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listening>;
+  /** Opens a UDP socket. @throws ListenError with the address and the reason */
+  openDatagrams(options: DatagramOptions, handler: DatagramHandler): Promise<DatagramSocket>;
   /** Dials; `onOpen` after TCP connect (and TLS handshake). Failure: `handler.onClose(error)` without `onOpen`. */
   connect(
     to: DialTarget,
@@ -218,6 +252,11 @@ export interface Runtime extends ClockAndRandom {
     firstBytes: Uint8Array,
     giveUp?: AbortSignal,
   ): Promise<Connection>;
+  /**
+   * Peers with these serial numbers (as TlsInfo has them) are refused from now on, and their open connections, accepted or
+   * dialled, closed. Replaces the last list.
+   */
+  revokePeers(serials: ReadonlySet<string>): void;
   /** A and AAAA addresses of a host with the smallest TTL in seconds where known. */
   resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }>;
   /** The addresses of this host's network interfaces, in this process's network namespace. */
@@ -296,6 +335,8 @@ export interface ProcessControl {
     environment: Readonly<Record<string, string | undefined>>,
     withheld: readonly number[],
   ): Application;
+  /** Tells the service manager that started this process that it is ready; absent: there can be none. */
+  notifyReady?(report: (line: string) => void): void;
   /**
    * `writeOut` and `writeError`, of workers started later too, go to the end of `file`, or without one to standard error.
    * @throws Error where the file cannot be opened

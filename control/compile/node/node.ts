@@ -21,10 +21,15 @@ import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { authorizersFor, servicesAsked } from '../security/authorizers.ts';
 import { mtlsModes } from '../security/peer-authentication.ts';
-import { noteTokenPolicies, type TokenPolicy, tokenPoliciesFor } from '../security/request-authentication.ts';
+import {
+  noteMissingKeys,
+  type TokenPolicy,
+  tokenPoliciesFor,
+  tokenPolicyFindings,
+} from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
-import { type AllLayers, DERIVATIONS } from './derived-types.ts';
+import { type AllLayers, DERIVATIONS, dnsLayers } from './derived-types.ts';
 import { eagerOf } from './eager.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
@@ -83,6 +88,7 @@ class NodeAt implements CompiledNode {
       ...sets,
       clusters: sets.clusters.withLast(clusters),
       endpoints: sets.endpoints.withLast(endpoints),
+      dnsHosts: sets.dnsHosts.withLast((yield* dnsLayers(place)).at(-1) ?? sets.dnsHosts.last),
     };
     return new NodeAt(place, this.sources, next, this.own);
   }
@@ -157,7 +163,7 @@ export function compileWithNotes(
   const findings = findingsOf(own, called.leftOut()).map(findingText);
   for (const message of [...called.notes(), ...own.notes, ...findings]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
-  noteTokenPolicies(place, note);
+  noteMissingKeys(place.tokenPolicies, note);
   noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(sets), notes: [...notes] };
 }
@@ -193,6 +199,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
+  const answersDns = features.has('tulle.dns');
   return {
     view,
     proxy,
@@ -208,6 +215,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     patches,
     takesHosts,
     onDemand,
+    answersDns,
     selfDiscovers: discoversItself(view, proxy),
     findings: telemetry.findings,
   };
@@ -248,6 +256,11 @@ function* compileAt(place: Place): Work<CompiledPlace> {
     ...own.errors,
     ...routeFindings({ forms: place.scope.routes }),
     ...sidecarFindings(place.view, place.proxy),
+    ...tokenPolicyFindings({
+      workloads: place.proxy.workloads,
+      tokenPolicies: place.tokenPolicies,
+      rootNamespace: place.settings.rootNamespace,
+    }),
   ];
   return { sets: sets as CompiledNode['sets'], own: { ...own, notes, errors }, called };
 }

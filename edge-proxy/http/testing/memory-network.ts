@@ -153,6 +153,10 @@ export class MemoryRuntime implements Runtime {
     return Promise.resolve({ address: options.address, port: options.port, close });
   }
 
+  openDatagrams(): never {
+    throw new Error('a memory runtime has no datagrams');
+  }
+
   connect(
     to: { address: string; port: number },
     _tls: unknown,
@@ -181,6 +185,8 @@ export class MemoryRuntime implements Runtime {
     throw new Error('no TLS in memory');
   }
 
+  /** There is no TLS here. */
+  revokePeers(): void {}
   clientTls(): never {
     throw new Error('no TLS in memory');
   }
