@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { takeJoinToken } from './join-token.ts';
-import { printScript, refuseLostSockets, tokenDescriptor, wantsScript } from './launch-script.ts';
+import { printScript, refuseLostSockets, tokenDescriptor, wantsScript } from './launch/launch-script.ts';
 import { bunBinary, denoBinary, program, proxyCommand, type RuntimeName, runtimeCommand } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */

@@ -227,7 +227,7 @@ export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' 
 export function dnsPortOf(settings: Pick<MeshSettings, 'dns-port' | 'interception-mode'>): number | undefined {
   const { 'dns-port': given, 'interception-mode': mode } = settings;
   if (given !== undefined) return given === 'off' ? undefined : given;
-  return (mode as string) === 'TPROXY' ? CAPTURE_PORTS.dns : undefined;
+  return mode === 'TPROXY' ? CAPTURE_PORTS.dns : undefined;
 }
 
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };

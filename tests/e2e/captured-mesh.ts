@@ -217,13 +217,16 @@ export class CapturedMesh {
 
   /** Creates or replaces resources. */
   async apply(...resources: readonly Made[]): Promise<void> {
-    for (const resource of resources) {
-      const kind = kindOf(resource.apiVersion, resource.kind)!;
-      const at = resourcePath(kind, resource.metadata.namespace, resource.metadata.name);
-      const current = await this.api.request('GET', at);
-      if (current.status !== 404) await this.api.call('PUT', at, resource);
-      else await this.api.call('POST', resourcePath(kind, resource.metadata.namespace), resource);
-    }
+    for (const resource of resources) await until('the resource is applied', () => this.applyOne(resource));
+  }
+
+  private async applyOne(resource: Made): Promise<true> {
+    const kind = kindOf(resource.apiVersion, resource.kind)!;
+    const at = resourcePath(kind, resource.metadata.namespace, resource.metadata.name);
+    const current = await this.api.request('GET', at);
+    if (current.status !== 404) await this.api.call('PUT', at, resource);
+    else await this.api.call('POST', resourcePath(kind, resource.metadata.namespace), resource);
+    return true;
   }
 
   async remove(...resources: readonly Made[]): Promise<void> {
@@ -270,7 +273,7 @@ export class CapturedMesh {
     const control = ['--control-plane', this.url, '--trust-bundle', join(this.folder, 'roots.pem')];
     const own = ['--data', data, '--name', name, '--service-account', account, '--ip', host.address];
     const is = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
-    const more = ['--labels', is.join(','), '--interception-mode', 'TPROXY', '--admin-port', '0'];
+    const more = ['--labels', is.join(','), '--interception-mode', 'TPROXY', '--dns-port', 'off', '--admin-port', '0'];
     if (bare) return this.keep(new Machine(host, ip6, client, undefined, this.runtime, []));
     const all = [...control, ...own, ...more, ...flags];
     on('sh', '-c', `nft -f - <<'END'\n${RULES}\nEND`);
@@ -286,7 +289,9 @@ export class CapturedMesh {
     const machine = this.keep(new Machine(host, ip6, client, holder, this.runtime, all));
     if (app) await this.apply(workloadEntry(name, host.address, { app: account, labels, serviceAccount: account }));
     const token = { namespace: 'default', serviceAccount: account };
-    const joins = await this.api.call<{ token: string }>('POST', '/v1/join-tokens', token);
+    const joins = await until('there is a token', () =>
+      this.api.call<{ token: string }>('POST', '/v1/join-tokens', token),
+    );
     await machine.startProxy({ TULLE_JOIN_TOKEN: joins.token, TULLE_HOST_WAIT_MS: '30000' });
     return machine;
   }

@@ -1,11 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { expect, it } from 'vitest';
-import { launchScript, refuseLostSockets, tokenDescriptor } from './launch-script.ts';
+import { launchScript, refuseLostSockets, tokenDescriptor } from '../../control/cli/launch/launch-script.ts';
+import { outputOf } from '../kit/process.ts';
 
-const shell = (script: string, env: Record<string, string> = {}) => {
-  const ran = spawnSync('/bin/sh', ['-c', 'eval "$1"', 'sh', script], { env, encoding: 'utf8' });
-  return ran.stdout;
-};
+const shell = (script: string, env: Record<string, string> = {}) =>
+  outputOf('/bin/sh', ['-c', 'eval "$1"', 'sh', script], { env });
 
 it('a shell becomes the program, with its arguments as they are and without removed variables', () => {
   const args = ['-c', 'printf "%s|" "$@" "$GONE" "$KEPT"', 'sh', "it's", '$(id)', 'a b', ''];

@@ -4,8 +4,8 @@
  */
 import { writeSync } from 'node:fs';
 import process from 'node:process';
-import { LISTEN_VARIABLE } from '../../shared/join/capture-ports.ts';
-import { CliError } from './cli-error.ts';
+import { LISTEN_VARIABLE } from '../../../shared/join/capture-ports.ts';
+import { CliError } from '../cli-error.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
