@@ -138,9 +138,9 @@ describe.skipIf(!HOSTS).each(RUNTIMES)('captured connections on %s', (runtime) =
   it('the application of "tulle run" gets neither the sockets nor their names', async () => {
     // Sockets of the shell that listen.
     const script = [
-      'for one in /proc/$$/fd/*; do inode=$(readlink $one | tr -dc 0-9)',
-      'grep -q " 0A .* ${inode:-none} " /proc/net/tcp /proc/net/tcp6 && found=1; done',
-      'echo "app: $TULLE_LISTEN_FDS ${found:-0}"',
+      'found=0; for one in /proc/$$/fd/*; do inode=$(readlink $one | tr -dc 0-9)',
+      '[ -n "$inode" ] && grep -q " 0A .* $inode " /proc/net/tcp /proc/net/tcp6 && found=1; done',
+      'echo "app: $TULLE_LISTEN_FDS $found"',
     ].join('; ');
     expect(await client.runApplication('sh', '-c', script)).toBe('app:  0');
   });
