@@ -14,6 +14,7 @@ const service = {
   command: ['/bin/true', 'proxy', '--labels', 'a=b c,d=100%', '--name', '$HOME "quoted"'],
   user: 'root',
   capture: true,
+  ipv6: true,
   inHome: false,
   stopSeconds: 5,
 };

@@ -54,4 +54,14 @@ export function registerMachineCommands(program: Command): void {
       const { leave } = await import('./leave.ts');
       await leave();
     });
+  program
+    .command('check')
+    .description(
+      'What is wrong with this machine as a workload of the mesh, each finding with its remedy. Exit code 1 when a check fails.',
+    )
+    .option('-o, --output <format>', 'table, short (only what is not right) or json', 'table')
+    .action(async (flags: { output: string }) => {
+      const { check } = await import('./check.ts');
+      await check(flags);
+    });
 }

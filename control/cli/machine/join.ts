@@ -138,7 +138,8 @@ class Session {
     const installed = process.env['TULLE_INSTALLED'] as MachineRecord['installed'];
     delete process.env['TULLE_INSTALLED'];
     const applications = application.unit === undefined ? [] : [application.unit];
-    const wanted = { name, address, capture: captured, dns: captured && dns, service, applications, installed };
+    const ipv6 = Boolean((await this.#machine.host.read('/proc/net/if_inet6'))?.trim());
+    const wanted = { name, address, capture: captured, ipv6, dns: captured && dns, service, applications, installed };
     const parts = this.#parts(async () => installed && (await uninstall(this.#machine.host, installed)));
     const { record, notAfter, selfTest } = await joinMesh(invitation, wanted, parts);
     note(`√ a request through the proxy was answered (${selfTest.url}: ${selfTest.status})`);
