@@ -157,7 +157,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       { folder: data, mesh, status, log, onError: report },
     );
     undo.splice(1, 0, stopKeys);
-    const addresses = new AddressAllocator({ store, keyOf: storeKeyOf, onError: report });
+    const addresses = new AddressAllocator({
+      store,
+      keyOf: storeKeyOf,
+      report: (reporter, findings) => status.report(reporter, findings),
+      log,
+      onError: report,
+    });
     undo.splice(1, 0, () => addresses.close());
     addresses.start(view.resources('ServiceEntry'));
     mesh.onChange((_view, change) => addresses.follow(change));

@@ -52,7 +52,7 @@ const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
   },
   {
     from: /^edge-proxy\/(http|upstream|listener|tcp|telemetry)\//,
-    never: /^edge-proxy\/(xds|control-client|settings)\//,
+    never: /^edge-proxy\/(xds|control-client|settings|dns)\//,
     why: 'traffic runs on compiled values and does not know where they came from',
   },
   { from: /^control\/store\//, never: /^control\/(?!store\/)/, why: 'a store knows resources and nothing above' },
@@ -80,7 +80,7 @@ const planes: Record<string, string[][]> = {
     ['http/filters/', 'http/router/', 'http/side-call/'],
     ['http/exchange/'],
     ['http/downstream/'],
-    ['control-client/'],
+    ['control-client/', 'dns/'],
     ['xds/'],
     ['admin/'],
     ['proxy.ts', 'static.ts'],

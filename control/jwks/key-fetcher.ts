@@ -5,12 +5,10 @@ import { Agent, request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { getCACertificates } from 'node:tls';
 import { type AllowedHosts, isAllowedHost, isPublicAddress } from './allowed-addresses.ts';
+import { FetchTurns } from './fetch-turns.ts';
 
 const MAX_BODY = 1024 * 1024;
 const MAX_REDIRECTS = 3;
-/** Requests to one host at a time, and in all. */
-const PER_HOST = 2;
-const IN_ALL = 16;
 
 /** Why a document could not be fetched; the message names no query and nothing of a response. */
 export class FetchError extends Error {
@@ -27,10 +25,11 @@ export interface FetcherOptions {
 
 export interface KeyFetcher {
   /**
-   * @param timeoutMs for everything: names, connections, redirects, the body
+   * @param timeoutMs for everything: names, connections, redirects, the body; not the wait until the request begins
+   * @param namespaces those that ask for the document: each has a share of the requests under way
    * @throws FetchError
    */
-  fetch(url: string, timeoutMs: number): Promise<string>;
+  fetch(url: string, timeoutMs: number, namespaces: readonly string[]): Promise<string>;
 }
 
 export function keyFetcher({ allowedHosts, extraRoots, resolve: resolveWith = all }: FetcherOptions): KeyFetcher {
@@ -38,35 +37,49 @@ export function keyFetcher({ allowedHosts, extraRoots, resolve: resolveWith = al
     keepAlive: false,
     ...(extraRoots !== undefined && { ca: [...getCACertificates('default'), extraRoots] }),
   });
-  const turns = new Turns();
+  const turns = new FetchTurns();
   const fetchOnce = async (url: URL, signal: AbortSignal): Promise<string | URL> => {
-    const release = await turns.take(url.host, signal);
-    try {
-      const lookup = await judgedLookup(url, allowedHosts, resolveWith, signal);
-      return await get(url, { lookup, signal, agent });
-    } finally {
-      release();
+    const lookup = await judgedLookup(url, allowedHosts, resolveWith, signal);
+    return get(url, { lookup, signal, agent });
+  };
+  const fetchAll = async (first: URL, timeoutMs: number, takeTurn: TakeTurn): Promise<string> => {
+    let url = first;
+    await takeTurn(url.host);
+    const signal = AbortSignal.timeout(timeoutMs);
+    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+      const found = await fetchOnce(url, signal).catch((error) => {
+        throw explained(error, url, signal, timeoutMs);
+      });
+      if (typeof found === 'string') return found;
+      if (url.protocol === 'https:' && found.protocol !== 'https:')
+        throw new FetchError(`${url.host} redirects from https to http`);
+      url = found;
+      await takeTurn(url.host, signal).catch((error) => {
+        throw explained(error, url, signal, timeoutMs);
+      });
     }
+    throw new FetchError(`${url.host} redirects more than ${MAX_REDIRECTS} times`);
   };
   return {
-    fetch: async (text, timeoutMs) => {
-      const signal = AbortSignal.timeout(timeoutMs);
-      let url = parseUrl(text);
+    fetch: async (text, timeoutMs, namespaces) => {
+      const url = parseUrl(text);
+      let endTurn: (() => void) | undefined;
+      const takeTurn: TakeTurn = async (host, signal) => {
+        endTurn?.();
+        endTurn = undefined;
+        endTurn = await turns.take(namespaces, host, signal);
+      };
       try {
-        for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-          const found = await fetchOnce(url, signal);
-          if (typeof found === 'string') return found;
-          if (url.protocol === 'https:' && found.protocol !== 'https:')
-            throw new FetchError(`${url.host} redirects from https to http`);
-          url = found;
-        }
-      } catch (error) {
-        throw explained(error, url, signal, timeoutMs);
+        return await fetchAll(url, timeoutMs, takeTurn);
+      } finally {
+        endTurn?.();
       }
-      throw new FetchError(`${url.host} redirects more than ${MAX_REDIRECTS} times`);
     },
   };
 }
+
+/** The turn at the host, in the place of the one before it. */
+type TakeTurn = (host: string, signal?: AbortSignal) => Promise<void>;
 
 const all: NonNullable<FetcherOptions['resolve']> = (hostname) => resolve(hostname, { all: true, verbatim: true });
 
@@ -78,7 +91,10 @@ function parseUrl(text: string, base?: URL): URL {
   return url;
 }
 
-/** Every address of the host must be one that may be asked. The connection then takes one of these, whatever the name resolves to later. */
+/**
+ * Every address of the host must be one that may be asked. The connection then takes one of these, whatever the name resolves to
+ * later. Readers of a namespace see the error: it tells neither an internal address nor whether an internal name exists.
+ */
 async function judgedLookup(
   url: URL,
   allowed: AllowedHosts,
@@ -87,13 +103,18 @@ async function judgedLookup(
 ): Promise<LookupFunction> {
   const hostname = url.hostname.replace(/^\[|\]$/g, '');
   const family = isIP(hostname);
-  const addresses = family > 0 ? [{ address: hostname, family }] : await withSignal(resolveWith(hostname), signal);
-  if (addresses.length === 0) throw new FetchError(`${hostname} has no address`);
-  const refused = addresses.find(({ address }) => !isPublicAddress(address));
-  if (refused && !isAllowedHost(allowed, url.hostname, portOf(url)))
-    throw new FetchError(
-      `${url.host} has the address ${refused.address}, which is not public; tulle control --jwks-allow-host ${url.hostname} allows it`,
+  const isAllowed = isAllowedHost(allowed, url.hostname, portOf(url));
+  const notPublic = () =>
+    new FetchError(
+      `${url.host} has no public address; tulle control --jwks-allow-host ${url.hostname} allows another one`,
     );
+  const resolved = family > 0 ? [{ address: hostname, family }] : resolveWith(hostname);
+  const addresses = await withSignal(Promise.resolve(resolved), signal).catch((error) => {
+    throw isAllowed || signal.aborted ? error : notPublic();
+  });
+  if (!isAllowed && (addresses.length === 0 || addresses.some(({ address }) => !isPublicAddress(address))))
+    throw notPublic();
+  if (addresses.length === 0) throw new FetchError(`${hostname} has no address`);
   return (_hostname, options, callback) => {
     if (options.all) callback(null, [...addresses]);
     else callback(null, addresses[0]!.address, addresses[0]!.family);
@@ -159,37 +180,7 @@ function get(url: URL, { lookup, signal, agent }: Connection): Promise<string | 
 function explained(error: unknown, url: URL, signal: AbortSignal, timeoutMs: number): FetchError {
   if (error instanceof FetchError) return error;
   if (signal.aborted) return new FetchError(`${url.host} did not answer within ${timeoutMs / 1000} s`);
-  const { code, message } = error as NodeJS.ErrnoException;
-  return new FetchError(`${url.host} cannot be asked: ${code ?? message}`);
-}
-
-/** So many requests at a time; those that come later wait. */
-class Turns {
-  private readonly running = new Map<string, number>();
-  private total = 0;
-  private readonly waiting = new Set<() => void>();
-
-  /** @returns what ends the turn */
-  async take(host: string, signal: AbortSignal): Promise<() => void> {
-    while (this.total >= IN_ALL || (this.running.get(host) ?? 0) >= PER_HOST) {
-      const { promise, resolve: wake } = Promise.withResolvers<void>();
-      this.waiting.add(wake);
-      try {
-        await withSignal(promise, signal);
-      } finally {
-        this.waiting.delete(wake);
-      }
-    }
-    this.total += 1;
-    this.running.set(host, (this.running.get(host) ?? 0) + 1);
-    return () => this.end(host);
-  }
-
-  private end(host: string): void {
-    this.total -= 1;
-    const left = this.running.get(host)! - 1;
-    if (left > 0) this.running.set(host, left);
-    else this.running.delete(host);
-    for (const wake of this.waiting) wake();
-  }
+  // Messages of the runtime name addresses, and names in certificates.
+  const { code = 'the request failed' } = error as NodeJS.ErrnoException;
+  return new FetchError(`${url.host} cannot be asked: ${code}`);
 }

@@ -161,7 +161,7 @@ describe('discovery', () => {
       [`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`]: text,
       'https://keys.test/': keys('a'),
     });
-    return fetchKeys(fetcher, { issuer }, 1000);
+    return fetchKeys(fetcher, { source: { issuer }, timeoutMs: 1000, namespaces: ['a'] });
   };
   it('follows jwks_uri, also of an issuer with a path or a final slash', async () => {
     for (const issuer of [ISSUER, `${ISSUER}/tenant`, `${ISSUER}/`])

@@ -4,13 +4,7 @@
  */
 import { type KeySets, type KeySetText, type KeySource, sourceId } from '../mesh/key-sets.ts';
 import { FetchError, type KeyFetcher } from './key-fetcher.ts';
-import { fetchKeys } from './key-source.ts';
-
-export interface WantedSource {
-  readonly source: KeySource;
-  /** Of one fetch; milliseconds. */
-  readonly timeoutMs: number;
-}
+import { fetchKeys, type WantedSource } from './key-source.ts';
 
 /** Of a source: the reason why its last fetch failed, and whether keys of an earlier one are in force. */
 export interface SourceState {
@@ -43,8 +37,7 @@ const FIRST_RETRY_MS = 1000;
 const JITTER = 0.1;
 
 interface Entry {
-  readonly source: KeySource;
-  timeoutMs: number;
+  wanted: WantedSource;
   keys: KeySetText | undefined;
   failure: string | undefined;
   failures: number;
@@ -69,10 +62,10 @@ export class KeyResolver {
       this.entries.delete(id);
       changed ||= entry.keys !== undefined;
     }
-    for (const [id, { source, timeoutMs }] of wanted) {
+    for (const [id, source] of wanted) {
       const entry = this.entries.get(id);
-      if (entry) entry.timeoutMs = timeoutMs;
-      else changed = this.begin(id, source, timeoutMs) || changed;
+      if (entry) entry.wanted = source;
+      else changed = this.begin(id, source) || changed;
     }
     if (changed) this.publish();
   }
@@ -88,10 +81,10 @@ export class KeyResolver {
   }
 
   /** @returns whether it has keys already */
-  private begin(id: string, source: KeySource, timeoutMs: number): boolean {
+  private begin(id: string, wanted: WantedSource): boolean {
     const text = this.options.known.get(id);
     const keys = text === undefined ? undefined : { text };
-    const entry: Entry = { source, timeoutMs, keys, failure: undefined, failures: 0, timer: undefined };
+    const entry: Entry = { wanted, keys, failure: undefined, failures: 0, timer: undefined };
     this.entries.set(id, entry);
     this.schedule(id, entry, 0);
     return keys !== undefined;
@@ -107,7 +100,7 @@ export class KeyResolver {
     let text: string | undefined;
     let failure: string | undefined;
     try {
-      text = await fetchKeys(this.options.fetcher, entry.source, entry.timeoutMs);
+      text = await fetchKeys(this.options.fetcher, entry.wanted);
       this.checkRoom(entry, text);
     } catch (error) {
       if (!(error instanceof FetchError)) this.options.onError(error);

@@ -4,9 +4,10 @@ import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { JwtRule } from '../../shared/resources/schema/request-authentication.ts';
 import { goDurationNs } from '../compile/durations.ts';
 import type { Finding } from '../compile/output/finding.ts';
-import { specOf } from '../mesh/fields.ts';
+import { namespaceOf, specOf } from '../mesh/fields.ts';
 import { type KeySource, keySourceOf, sourceId } from '../mesh/key-sets.ts';
-import type { SourceState, WantedSource } from './key-resolver.ts';
+import type { SourceState } from './key-resolver.ts';
+import type { WantedSource } from './key-source.ts';
 
 type RequestAuthentication = ResourceOfKind<'RequestAuthentication'>;
 
@@ -17,15 +18,18 @@ const rulesOf = (policy: RequestAuthentication): readonly JwtRule[] => specOf(po
 
 /** Where several rules name one source, the longest time limit holds. */
 export function wantedSources(policies: readonly RequestAuthentication[]): ReadonlyMap<string, WantedSource> {
-  const wanted = new Map<string, WantedSource>();
-  for (const rule of policies.flatMap(rulesOf)) {
-    const source = keySourceOf(rule);
-    if (!source) continue;
-    const id = sourceId(source);
-    const timeoutMs = Math.max(timeoutOf(rule), wanted.get(id)?.timeoutMs ?? 0);
-    wanted.set(id, { source, timeoutMs });
-  }
-  return wanted;
+  const wanted = new Map<string, { source: KeySource; timeoutMs: number; namespaces: Set<string> }>();
+  for (const policy of policies)
+    for (const rule of rulesOf(policy)) {
+      const source = keySourceOf(rule);
+      if (!source) continue;
+      const id = sourceId(source);
+      let known = wanted.get(id);
+      if (!known) wanted.set(id, (known = { source, timeoutMs: 0, namespaces: new Set() }));
+      known.timeoutMs = Math.max(known.timeoutMs, timeoutOf(rule));
+      known.namespaces.add(namespaceOf(policy));
+    }
+  return new Map([...wanted].map(([id, { namespaces, ...rest }]) => [id, { ...rest, namespaces: [...namespaces] }]));
 }
 
 function timeoutOf({ timeout }: JwtRule): number {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { Finding } from '../compile/output/finding.ts';
 import { hostsWithAutoAddresses } from '../mesh/auto-addresses.ts';
 import { MeshFollower } from '../mesh/follow-store.ts';
 import { memoryStore } from '../store/memory.ts';
@@ -34,7 +35,15 @@ afterEach(async () => {
 async function started(store: ResourceStore, options: Partial<ConstructorParameters<typeof AddressAllocator>[0]> = {}) {
   const mesh = new MeshFollower(store, { quietMs: 1 });
   await mesh.start();
-  const allocator = new AddressAllocator({ store, keyOf, onError: () => {}, retryMs: 1, ...options });
+  const allocator = new AddressAllocator({
+    store,
+    keyOf,
+    report: () => {},
+    log: () => {},
+    onError: () => {},
+    retryMs: 1,
+    ...options,
+  });
   mesh.onChange((_view, change) => allocator.follow(change));
   allocator.start(mesh.current().resources('ServiceEntry'));
   const close = async () => {
@@ -148,6 +157,39 @@ describe('address allocator', () => {
     await started(store);
     await vi.waitFor(async () => expect(await valuesOf(store, 'young')).toEqual(['240.240.0.2', '2001:2::2']));
     expect(await valuesOf(store, 'old')).toEqual(['240.240.0.1', '2001:2::1']);
+  });
+
+  it('a namespace has so many, others still have theirs; what is missing is reported and given once there is room', async () => {
+    const store = memoryStore();
+    const reports = new Map<string, readonly string[]>();
+    const logged: string[] = [];
+    const report = (reporter: string, findings: readonly Finding[]) =>
+      void reports.set(
+        reporter,
+        findings.map(({ message }) => message),
+      );
+    const other = entry('other');
+    const elsewhere = { ...other, metadata: { ...other.metadata, namespace: 'elsewhere' } };
+    await put(store, entry('a'));
+    await put(store, entry('squatter', { addresses: ['240.240.1.1', '240.240.1.2', '240.240.1.3'] }));
+    await put(store, entry('c'));
+    await put(store, elsewhere);
+    await started(store, { perNamespace: 4, report, log: (line) => void logged.push(line) });
+    await vi.waitFor(async () => expect((await store.get(keyOf(elsewhere)))?.status).toBeDefined());
+    const held = [...(await valuesOf(store, 'a')), ...(await valuesOf(store, 'c'))];
+    expect(held.length).toBeLessThanOrEqual(4);
+    const short = [...reports].filter(([, messages]) => messages.length > 0);
+    expect(short.map(([, messages]) => messages[0])).toContainEqual(
+      expect.stringMatching(
+        /^spec\.hosts: no automatic address for [ac]\.example: its namespace has 4, as many as it may$/,
+      ),
+    );
+    expect(logged).toContainEqual(expect.stringMatching(/^ServiceEntry shop\/[ac]: spec\.hosts: no automatic address/));
+    await store.delete(keyOf(entry('squatter')));
+    await vi.waitFor(async () => {
+      expect([await valuesOf(store, 'a'), await valuesOf(store, 'c')].map(({ length }) => length)).toEqual([2, 2]);
+      expect([...reports.values()].flat()).toEqual([]);
+    });
   });
 
   it('attempts again after a conflict and after the store failed', async () => {

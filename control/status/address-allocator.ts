@@ -5,8 +5,9 @@
  */
 import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
+import { distinctFindings, type Finding, findingText } from '../compile/output/finding.ts';
 import { type HostAddress, hostsWithAutoAddresses, statusAddresses } from '../mesh/auto-addresses.ts';
-import { fields, isKind, specOf } from '../mesh/fields.ts';
+import { fields, isKind, namespaceOf, specOf } from '../mesh/fields.ts';
 import { resourceId } from '../mesh/mesh-resource.ts';
 import type { MeshChange } from '../mesh/view.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
@@ -17,11 +18,19 @@ type ServiceEntry = ResourceOfKind<'ServiceEntry'>;
 export interface AddressAllocatorOptions {
   readonly store: Pick<ResourceStore, 'get' | 'updateStatus'>;
   readonly keyOf: (resource: Resource) => ResourceKey | undefined;
-  /** Addresses that could not be written, which is attempted again, or that there are none left. */
+  /** Addresses that could not be written, which is attempted again. */
   readonly onError: (error: unknown) => void;
+  readonly log: (line: string) => void;
+  /** Hosts that are left without addresses; an empty list: none of the reporter's. */
+  readonly report: (reporter: string, findings: readonly Finding[]) => void;
   /** Wait after the store failed, milliseconds. */
   readonly retryMs?: number;
+  /** Addresses that the entries of one namespace may hold. */
+  readonly perNamespace?: number;
 }
+
+/** An eighth of the IPv4 range: two addresses for each of 4096 hosts. */
+const PER_NAMESPACE = 8192;
 
 export class AddressAllocator {
   private readonly options: AddressAllocatorOptions;
@@ -31,6 +40,9 @@ export class AddressAllocator {
   ];
   /** By `resourceId`: the addresses that an entry holds. */
   private readonly held = new Map<string, readonly string[]>();
+  private readonly heldIn = new Map<string, number>();
+  /** By `resourceId`: entries with hosts that were left without addresses. */
+  private readonly incomplete = new Map<string, ServiceEntry>();
   private queue: Promise<void> = Promise.resolve();
   private retry: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
@@ -47,11 +59,18 @@ export class AddressAllocator {
 
   /** Takes what was written since. */
   follow({ written, deleted }: Pick<MeshChange, 'written' | 'deleted'>): void {
-    for (const resource of deleted) if (isKind(resource, 'ServiceEntry')) this.release(resourceId(resource));
+    const gone = deleted.filter((resource) => isKind(resource, 'ServiceEntry'));
+    for (const resource of gone) {
+      this.release(resourceId(resource), namespaceOf(resource));
+      this.complete(resource);
+    }
+    // What they held may be what others wait for.
+    if (gone.length > 0) for (const entry of this.incomplete.values()) this.queueWrite(entry);
     for (const resource of written) {
       if (!isKind(resource, 'ServiceEntry')) continue;
       this.hold(resource);
-      if (this.next(resource)) this.queue = this.queue.then(() => this.write(resource));
+      if (this.next(resource)) this.queueWrite(resource);
+      else this.complete(resource);
     }
   }
 
@@ -62,20 +81,42 @@ export class AddressAllocator {
     await this.queue;
   }
 
-  /** Marks the addresses that an entry has, those of its own too, as in use. */
-  private hold(entry: ServiceEntry): void {
-    const id = resourceId(entry);
-    this.release(id);
-    const given = [...(specOf(entry).addresses ?? []), ...statusAddresses(entry).map(({ value }) => value)];
-    this.held.set(
-      id,
-      given.filter((address) => this.ranges.some((range) => range.take(address))),
-    );
+  private queueWrite(entry: ServiceEntry): void {
+    this.queue = this.queue.then(() => this.write(entry));
   }
 
-  private release(id: string): void {
+  /** Marks the addresses that an entry has, those of its own too as far as its namespace has room, as in use. */
+  private hold(entry: ServiceEntry): void {
+    const id = resourceId(entry);
+    const namespace = namespaceOf(entry);
+    this.release(id, namespace);
+    const own = statusAddresses(entry).map(({ value }) => value);
+    const written = (specOf(entry).addresses ?? []).slice(0, Math.max(0, this.roomIn(namespace) - own.length));
+    const taken = [...own, ...written].filter((address) => this.ranges.some((range) => range.take(address)));
+    this.setHeld(id, namespace, taken);
+  }
+
+  private setHeld(id: string, namespace: string, addresses: readonly string[]): void {
+    const before = this.held.get(id)?.length ?? 0;
+    if (addresses.length > 0) this.held.set(id, addresses);
+    else this.held.delete(id);
+    const count = (this.heldIn.get(namespace) ?? 0) + addresses.length - before;
+    if (count > 0) this.heldIn.set(namespace, count);
+    else this.heldIn.delete(namespace);
+  }
+
+  private release(id: string, namespace: string): void {
     for (const address of this.held.get(id) ?? []) for (const range of this.ranges) range.release(address);
-    this.held.delete(id);
+    this.setHeld(id, namespace, []);
+  }
+
+  /** Addresses that entries of the namespace may be given. */
+  private roomIn(namespace: string): number {
+    return (this.options.perNamespace ?? PER_NAMESPACE) - (this.heldIn.get(namespace) ?? 0);
+  }
+
+  private complete(entry: ServiceEntry): void {
+    if (this.incomplete.delete(resourceId(entry))) this.options.report(reporterOf(entry), []);
   }
 
   /**
@@ -102,6 +143,7 @@ export class AddressAllocator {
       const wanted = this.next(stored);
       if (!wanted) return;
       const addresses = this.filled(stored, wanted);
+      if (JSON.stringify(addresses) === JSON.stringify(statusAddresses(stored))) return;
       const { addresses: _, ...rest } = fields(stored.status);
       const status = addresses.length > 0 ? { ...rest, addresses } : rest;
       const { uid, resourceVersion } = stored.metadata;
@@ -112,29 +154,41 @@ export class AddressAllocator {
     }
   }
 
-  /** Takes a free address where there is none yet. */
+  /** Takes a free address where there is none yet, and reports the hosts for which there is none. */
   private filled(entry: ServiceEntry, wanted: readonly HostAddress[]): HostAddress[] {
-    const taken = [...(this.held.get(resourceId(entry)) ?? [])];
+    const id = resourceId(entry);
+    const namespace = namespaceOf(entry);
+    const findings: Finding[] = [];
     const addresses = wanted.flatMap(({ host, value }, i): HostAddress[] => {
       if (value !== '') return [{ host, value }];
-      const free = this.ranges[i % this.ranges.length]!.takeNext();
-      if (free === undefined) {
-        this.options.onError(new Error(`no automatic address is left for ${host} of ${resourceId(entry)}`));
-        return [];
+      const mayTake = this.roomIn(namespace) > 0;
+      const free = mayTake ? this.ranges[i % this.ranges.length]!.takeNext() : undefined;
+      if (free !== undefined) {
+        this.setHeld(id, namespace, [...(this.held.get(id) ?? []), free]);
+        return [{ host, value: free }];
       }
-      taken.push(free);
-      return [{ host, value: free }];
+      const why = mayTake ? 'all are in use' : `its namespace has ${this.heldIn.get(namespace)}, as many as it may`;
+      findings.push({
+        about: entry,
+        reason: 'FieldWithoutEffect',
+        message: `spec.hosts: no automatic address for ${host}: ${why}`,
+      });
+      return [];
     });
-    this.held.set(resourceId(entry), taken);
+    if (findings.length === 0) this.complete(entry);
+    else {
+      if (!this.incomplete.has(id))
+        for (const finding of distinctFindings(findings)) this.options.log(findingText(finding));
+      this.incomplete.set(id, entry);
+      this.options.report(reporterOf(entry), distinctFindings(findings));
+    }
     return addresses;
   }
 
   private failed(resource: ServiceEntry, error: unknown): void {
     const code = error instanceof StoreError ? error.code : undefined;
     if (this.closed || code === 'not-found') return;
-    const again = () => {
-      this.queue = this.queue.then(() => this.write(resource));
-    };
+    const again = () => this.queueWrite(resource);
     // After a conflict the next attempt reads what another write left.
     if (code === 'conflict') {
       again();
@@ -145,3 +199,5 @@ export class AddressAllocator {
     this.retry.unref?.();
   }
 }
+
+const reporterOf = (entry: ServiceEntry): string => `addresses of ${resourceId(entry)}`;

@@ -160,6 +160,36 @@ export interface ListenOptions {
   readonly backlog?: number;
 }
 
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface DatagramOptions {
+  /** An IP address. */
+  readonly address: string;
+  /** 0: chosen by the kernel. */
+  readonly port: number;
+  /** Only datagrams of this peer come, and datagrams go there. */
+  readonly peer?: SocketAddress;
+}
+
+export interface DatagramHandler {
+  /** `bytes` may be kept. */
+  onDatagram(bytes: Uint8Array, from: SocketAddress): void;
+  /** A datagram could not be sent, or the peer refused one (where the runtime says so). The socket stays open. */
+  onError(error: Error): void;
+}
+
+/** A UDP socket. All methods are safe after close. */
+export interface DatagramSocket {
+  readonly address: string;
+  readonly port: number;
+  /** @param to absent: the peer. The bytes must not be changed. */
+  send(bytes: Uint8Array, to?: SocketAddress): void;
+  close(): void;
+}
+
 /** Where a connection goes, from where, and when the kernel first probes an idle one (milliseconds). */
 export interface DialTarget {
   readonly address: string;
@@ -195,6 +225,8 @@ export interface Runtime extends ClockAndRandom {
   readonly name: 'node' | 'bun' | 'deno';
   /** @throws ListenError with the address and the reason (port in use, not permitted …) */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<Listening>;
+  /** Opens a UDP socket. @throws ListenError with the address and the reason */
+  openDatagrams(options: DatagramOptions, handler: DatagramHandler): Promise<DatagramSocket>;
   /** Dials; `onOpen` after TCP connect (and TLS handshake). Failure: `handler.onClose(error)` without `onOpen`. */
   connect(
     to: DialTarget,

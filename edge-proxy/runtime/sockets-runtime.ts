@@ -4,6 +4,7 @@ import { files, localAddresses, processControl, resolve } from './host.ts';
 import type { ClientTlsOptions, Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
 import { clientContext, serverContext } from './tls/tls-context.ts';
+import { openDatagrams } from './udp/datagrams.ts';
 
 /** A choice that would be passed over in silence is refused. @throws Error naming the field */
 function refuseFixed(
@@ -24,6 +25,7 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
     monotonicMs: () => performance.now(),
     random: () => Math.random(),
     listen: (options, onConnection) => listen(options, quirks, onConnection),
+    openDatagrams,
     connect: (to, tls, handler, onOpen) => connect(to, tls, quirks, handler, onOpen),
     serverTls(options) {
       refuseFixed(options, quirks);

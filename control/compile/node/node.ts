@@ -21,7 +21,12 @@ import { noteSharedAddress } from '../scope/workloads.ts';
 import { noteServiceTargets, policiesOf } from '../security/authorization.ts';
 import { authorizersFor, servicesAsked } from '../security/authorizers.ts';
 import { mtlsModes } from '../security/peer-authentication.ts';
-import { noteTokenPolicies, type TokenPolicy, tokenPoliciesFor } from '../security/request-authentication.ts';
+import {
+  noteMissingKeys,
+  type TokenPolicy,
+  tokenPoliciesFor,
+  tokenPolicyFindings,
+} from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
 import { type AllLayers, DERIVATIONS } from './derived-types.ts';
@@ -157,7 +162,7 @@ export function compileWithNotes(
   const findings = findingsOf(own, called.leftOut()).map(findingText);
   for (const message of [...called.notes(), ...own.notes, ...findings]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
-  noteTokenPolicies(place, note);
+  noteMissingKeys(place.tokenPolicies, note);
   noteSharedAddress(place.proxy, note);
   return { snapshot: snapshotOf(sets), notes: [...notes] };
 }
@@ -248,6 +253,11 @@ function* compileAt(place: Place): Work<CompiledPlace> {
     ...own.errors,
     ...routeFindings({ forms: place.scope.routes }),
     ...sidecarFindings(place.view, place.proxy),
+    ...tokenPolicyFindings({
+      workloads: place.proxy.workloads,
+      tokenPolicies: place.tokenPolicies,
+      rootNamespace: place.settings.rootNamespace,
+    }),
   ];
   return { sets: sets as CompiledNode['sets'], own: { ...own, notes, errors }, called };
 }

@@ -11,6 +11,7 @@ import {
   type StatusCodeName,
   statusCodeName,
 } from '../../../shared/xds/filters/ext-authz.ts';
+import { exportedTo } from '../../mesh/export-to.ts';
 import { specOf } from '../../mesh/fields.ts';
 import type { MeshService, MeshSettings } from '../../mesh/view.ts';
 import { protoDuration } from '../durations.ts';
@@ -88,7 +89,9 @@ export function authorizersOf(mesh: MeshOfProviders): Authorizers {
 
 /** The host of each provider's service, or why there is none, as one text that changes when one of them does. */
 const hostsOf = generator<MeshOfProviders, string>({ services: true, settings: true }, ({ services, settings }) =>
-  JSON.stringify(providersIn(settings).map(([, { service = '' }]) => serviceOf(services, service))),
+  JSON.stringify(
+    providersIn(settings).map(([, { service = '' }]) => serviceOf(services, service, settings.rootNamespace)),
+  ),
 );
 
 type FoundService = ServiceName | Unusable;
@@ -108,19 +111,39 @@ function providersIn({ config }: MeshSettings): [name: string, provider: HttpPro
   });
 }
 
-/** `namespace/host`, or the host alone where one namespace has it. */
-export function serviceOf(
-  services: readonly Pick<MeshService, 'hostname' | 'namespace'>[],
-  service: string,
-): FoundService {
+/**
+ * `namespace/host` is the service of that namespace. A host alone is the one service of that host which is exported to the root
+ * namespace; of several, that of the namespace which the host names (`name.namespace.svc.…`) or that of the root namespace.
+ * No other namespace can offer a host which names a namespace: it would be asked in the place of the owner's service.
+ */
+export function serviceOf(services: readonly NamedService[], service: string, rootNamespace: string): FoundService {
   const slash = service.indexOf('/');
-  const [named, hostname] = slash < 0 ? [undefined, service] : [service.slice(0, slash), service.slice(slash + 1)];
-  const namespaces = new Set(services.filter((one) => one.hostname === hostname).map((one) => one.namespace));
-  if (named === undefined && namespaces.size > 1)
-    return { reason: `its service ${hostname} is in several namespaces: write namespace/host` };
-  const [namespace = ''] = named === undefined ? namespaces : [named];
-  if (namespaces.has(namespace)) return { hostname, namespace };
-  return { reason: `there is no service ${service}` };
+  if (slash >= 0) {
+    const [namespace, hostname] = [service.slice(0, slash), service.slice(slash + 1)];
+    const exists = services.some((one) => one.hostname === hostname && one.namespace === namespace);
+    return exists ? { hostname, namespace } : { reason: `there is no service ${service}` };
+  }
+  const owners = ownersOf(service, rootNamespace);
+  const found = services.filter(({ hostname }) => hostname === service);
+  const offered = found.filter(({ exportTo, namespace }) => exportedTo(exportTo, namespace, rootNamespace));
+  const namespaces = new Set(offered.map(({ namespace }) => namespace));
+  const owner = owners.find((namespace) => namespaces.has(namespace));
+  if (owner !== undefined) return { hostname: service, namespace: owner };
+  const [namespace] = namespaces;
+  if (namespace !== undefined && owners.length > 1)
+    return { reason: `its service ${service} is not of namespace ${owners.join(' or ')}: write namespace/host` };
+  if (namespaces.size > 1) return { reason: `its service ${service} is in several namespaces: write namespace/host` };
+  if (namespace !== undefined) return { hostname: service, namespace };
+  if (found.length === 0) return { reason: `there is no service ${service}` };
+  return { reason: `its service ${service} is not exported to ${rootNamespace}: write namespace/host` };
+}
+
+type NamedService = Pick<MeshService, 'hostname' | 'namespace' | 'exportTo'>;
+
+/** Namespaces whose services of the host come before others: the one that a host of the cluster names, and the root namespace. */
+function ownersOf(host: string, rootNamespace: string): readonly string[] {
+  const [, namespace = '', svc] = host.split('.');
+  return svc === 'svc' ? [namespace, rootNamespace] : [rootNamespace];
 }
 
 function authorizerOf({ config }: MeshSettings, name: string, found: FoundService): Authorizer | Unusable {

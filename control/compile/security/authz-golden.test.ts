@@ -45,7 +45,11 @@ function isDefault(key: string, field: unknown): boolean {
 }
 
 /** The only service of the registry that the cases were made with. */
-const SERVICE = { hostname: 'my-custom-ext-authz.foo.svc.cluster.local', namespace: 'foo' } as MeshService;
+const SERVICE = {
+  hostname: 'my-custom-ext-authz.foo.svc.cluster.local',
+  namespace: 'foo',
+  exportTo: ['*'],
+} as unknown as MeshService;
 
 function built({ protocol: kind, trustDomain = '', trustDomainAliases = [], ...one }: Case): unknown[] {
   const policies = policiesFor(

@@ -12,7 +12,7 @@ import { buildCustomFilters } from './custom.ts';
 import type { AuthorizationPolicy } from './rbac.ts';
 
 const HOST = 'authz.security.svc.cluster.local';
-const services = [{ hostname: HOST, namespace: 'security' }] as MeshService[];
+const services = [{ hostname: HOST, namespace: 'security', exportTo: ['*'] }] as unknown as MeshService[];
 const PROVIDERS = [
   { name: 'http', envoyExtAuthzHttp: { service: HOST, port: 8000 } },
   { name: 'grpc', envoyExtAuthzGrpc: { service: `security/${HOST}`, port: 9000 } },
@@ -149,14 +149,71 @@ describe('a provider', () => {
     const { config, reports } = asked(fields);
     expect([config, reports.length]).toEqual([undefined, 1]);
   });
-  it('finds its service by host, and by namespace where several have it', () => {
-    const all = [...services, { hostname: HOST, namespace: 'other' }] as MeshService[];
-    expect(serviceOf(services, HOST)).toEqual({ hostname: HOST, namespace: 'security' });
-    expect(serviceOf(services, `other/${HOST}`)).toEqual({ reason: `there is no service other/${HOST}` });
-    expect(serviceOf(all, `other/${HOST}`)).toEqual({ hostname: HOST, namespace: 'other' });
-    expect(serviceOf(all, HOST)).toEqual({
-      reason: `its service ${HOST} is in several namespaces: write namespace/host`,
-    });
+  it.each<[string, string, [namespace: string, exportTo: string][], string | { reason: string }]>([
+    ['the only one', 'authz.example', [['a', '*']], 'a'],
+    [
+      'that of the root namespace',
+      'authz.example',
+      [
+        ['a', '*'],
+        ['istio-system', '.'],
+      ],
+      'istio-system',
+    ],
+    [
+      'one that the root namespace sees',
+      'authz.example',
+      [
+        ['a', '.'],
+        ['b', 'istio-system'],
+      ],
+      'b',
+    ],
+    [
+      'by its namespace',
+      'b/authz.example',
+      [
+        ['a', '*'],
+        ['b', '.'],
+      ],
+      'b',
+    ],
+    [
+      'that of the namespace in its host',
+      'authz.b.svc.cluster.local',
+      [
+        ['a', '*'],
+        ['b', '*'],
+      ],
+      'b',
+    ],
+    [
+      'of several none',
+      'authz.example',
+      [
+        ['a', '*'],
+        ['b', '*'],
+      ],
+      { reason: 'its service authz.example is in several namespaces: write namespace/host' },
+    ],
+    [
+      'none that is private',
+      'authz.example',
+      [['a', '.']],
+      { reason: 'its service authz.example is not exported to istio-system: write namespace/host' },
+    ],
+    [
+      'none of another namespace than that in its host',
+      'authz.b.svc.cluster.local',
+      [['a', '*']],
+      { reason: 'its service authz.b.svc.cluster.local is not of namespace b or istio-system: write namespace/host' },
+    ],
+    ['none that does not exist', 'b/authz.example', [['a', '*']], { reason: 'there is no service b/authz.example' }],
+  ])('its service is %s', (_, service, offered, wanted) => {
+    const hostname = service.slice(service.indexOf('/') + 1);
+    const services = offered.map(([namespace, exportTo]) => ({ hostname, namespace, exportTo: [exportTo] }));
+    const found = typeof wanted === 'string' ? { hostname, namespace: wanted } : wanted;
+    expect(serviceOf(services, service, 'istio-system')).toEqual(found);
   });
 });
 

@@ -158,13 +158,26 @@ describe('which policies a proxy enforces', () => {
     expect(issuersOf(view, GATEWAY({ 'gateway.networking.k8s.io/gateway-name': 'g' }))).toEqual(['gateway']);
     expect(issuersOf(view, GATEWAY())).toEqual([]);
   });
-  it('a target that cannot be judged accepts nothing, and is noted', () => {
-    const view = viewOf([of('x', { targetRefs: [{ group: 'x.io', kind: 'Thing', name: 't' }] })]);
-    expect(issuersOf(view, A)).toEqual([]);
-    expect(compileWithNotes(view, A).notes).toContainEqual(
-      expect.stringMatching(/^RequestAuthentication default\/x: .*it accepts no token here$/),
-    );
-  });
+  it.each([
+    ['of an unknown kind', { group: 'x.io', kind: 'Thing', name: 't' }, 'targets of kind x.io/Thing are not supported'],
+    ['of another namespace', { kind: 'Service', name: 's', namespace: 'b' }, 'Service b/s is of another namespace'],
+  ])(
+    'a target %s cannot be judged: tokens are refused, REQUIRED ones are missing, and it is found',
+    (_, target, why) => {
+      const jwtRules = [{ issuer: 'https://one.example', jwks: KEYS, presence: 'REQUIRED' }];
+      const view = viewOf([policy('x', { targetRefs: [target], jwtRules })]);
+      const [{ providers = {}, rules = [] } = {}] = filtersOf(view, A);
+      expect(Object.values(providers).map(({ localJwks }) => localJwks?.inlineString)).toEqual([NO_KEYS]);
+      expect(rules[0]?.requires).toEqual({ providerName: 'origins-0' });
+      expect(inOneGo(compileInSlices(view, A)).errors).toEqual([
+        {
+          about: expect.objectContaining({ kind: 'RequestAuthentication' }),
+          reason: 'PolicyFailsClosed',
+          message: `spec.targetRefs: ${why}: tokens of its issuers are refused`,
+        },
+      ]);
+    },
+  );
   it('none, without rules', () => expect(issuersOf(viewOf([policy('p', {})]), A)).toEqual([]));
 });
 

@@ -8,8 +8,8 @@ import { JWT_AUTHN, type JwtProvider, type JwtRequirement } from '../../../share
 import type { HttpFilter } from '../../../shared/xds/http-connection-manager.ts';
 import { namespaceOf, specOf } from '../../mesh/fields.ts';
 import { type KeySets, type KeySetText, keySourceOf, sourceId } from '../../mesh/key-sets.ts';
-import type { MeshView } from '../../mesh/view.ts';
 import { generator, sharedList } from '../memo.ts';
+import type { Finding } from '../output/finding.ts';
 import { type LocalWorkload, workloadsAt } from '../scope/workloads.ts';
 import { httpFilter } from '../wire.ts';
 import { type Authorization, targetedOf } from './authorization.ts';
@@ -35,7 +35,10 @@ export interface TokenPolicy {
 export const NO_KEYS =
   '{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"tulle-no-keys","x":"8XTbPt9ElWTWk2ZRNVxG4kFAIwUOKX-Mjza1YKkfGQQ","y":"OTnWRy153UR5INeIsBZt1MGa4a18V3-Q1ekhuIYP2EI"}]}';
 
-/** Those that select one of the workloads, of the root namespace first: the same list as long as they and their keys are the same. */
+/**
+ * Those that select one of the workloads, or of which that cannot be decided, of the root namespace first: the same list as
+ * long as they and their keys are the same.
+ */
 export function tokenPoliciesFor(
   policies: readonly RequestAuthentication[],
   keySets: KeySets,
@@ -44,7 +47,9 @@ export function tokenPoliciesFor(
 ): readonly TokenPolicy[] {
   if (policies.length === 0) return NONE;
   const targeted = workloads.map(targetedOf);
-  const chosen = policies.filter((policy) => targeted.some((workload) => selects(policy, workload, rootNamespace)));
+  const chosen = policies.filter((policy) =>
+    targeted.some((workload) => judge(policy, workload, rootNamespace) !== 'elsewhere'),
+  );
   const isRoot = (policy: RequestAuthentication) => namespaceOf(policy) === rootNamespace;
   const ordered = [...chosen.filter(isRoot), ...chosen.filter((policy) => !isRoot(policy))];
   return sharedList(
@@ -87,10 +92,24 @@ function whyMissing(rule: JwtRule): string {
   return `${field}: its keys have not been fetched; tokens of its issuer are refused`;
 }
 
-/** A target that cannot be judged selects nothing: no token is accepted by such a policy. */
-function selects(policy: RequestAuthentication, workload: TargetedWorkload, rootNamespace: string): boolean {
-  return judge(policy, workload, rootNamespace) === 'applies';
+/**
+ * The policy as it holds for the workloads. Where it cannot be decided whether its targets mean one of them, its rules hold
+ * without keys: tokens of its issuers are refused, and a token that is REQUIRED is missing.
+ */
+function heldFor(
+  policy: TokenPolicy,
+  workloads: readonly TargetedWorkload[],
+  rootNamespace: string,
+): TokenPolicy | undefined {
+  const verdicts = workloads.map((workload) => judge(policy.resource, workload, rootNamespace));
+  if (verdicts.includes('applies')) return policy;
+  return verdicts.some((verdict) => verdict !== 'elsewhere') ? withoutKeys({ policy }) : undefined;
 }
+
+const withoutKeys = generator<{ policy: TokenPolicy }, TokenPolicy>({ policy: true }, ({ policy }) => ({
+  ...policy,
+  rules: policy.rules.map(({ rule }) => ({ rule, keys: NO_KEYS })),
+}));
 
 function judge(policy: RequestAuthentication, workload: TargetedWorkload, rootNamespace: string): TargetVerdict {
   const namespace = namespaceOf(policy);
@@ -114,13 +133,17 @@ export function authentications(
   const built = new Map<string, readonly HttpFilter[]>();
   return (port) => {
     const targeted = workloadsAt(workloads, port).map(targetedOf);
-    const here = policies.filter(({ resource }) => targeted.some((one) => selects(resource, one, rootNamespace)));
-    const key = here.map((policy) => policies.indexOf(policy)).join();
+    const held = policies.map((policy) => heldFor(policy, targeted, rootNamespace));
+    const key = held
+      .map((policy, i) => (policy === undefined ? '' : policy === policies[i] ? 'as written' : 'closed'))
+      .join();
     let filters = built.get(key);
-    if (!filters) built.set(key, (filters = jwtAuthnFilters(here, clearsRoutes)));
+    if (!filters) built.set(key, (filters = jwtAuthnFilters(held.filter(isHeld), clearsRoutes)));
     return filters;
   };
 }
+
+const isHeld = (policy: TokenPolicy | undefined): policy is TokenPolicy => policy !== undefined;
 
 /** What guards a port, with what proves its users. */
 export function withTokens(
@@ -198,22 +221,29 @@ function requirementOf(rules: readonly NamedRule[]): JwtRequirement {
 
 const anyOf = (requirements: JwtRequirement[]): JwtRequirement => ({ requiresAny: { requirements } });
 
-/** What of the policies does not act as written, for those who compile offline: the keys, and targets that cannot be judged. */
-export function noteTokenPolicies({ view, proxy, tokenPolicies }: NotedPlace, note: (message: string) => void): void {
-  const nameOf = ({ metadata }: RequestAuthentication) =>
-    `RequestAuthentication ${metadata.namespace ?? 'default'}/${metadata.name}`;
-  for (const { resource, missing } of tokenPolicies)
-    for (const reason of missing) note(`${nameOf(resource)}: ${reason}`);
-  const { rootNamespace } = view.settings;
-  for (const policy of view.resources('RequestAuthentication'))
-    for (const workload of proxy.workloads) {
-      const verdict = judge(policy, targetedOf(workload), rootNamespace);
-      if (typeof verdict === 'object') note(`${nameOf(policy)}: ${verdict.unsupported}: it accepts no token here`);
-    }
+/** Targets that cannot be judged for one of the workloads. */
+export function tokenPolicyFindings({ workloads, tokenPolicies, rootNamespace }: JudgedPlace): readonly Finding[] {
+  return tokenPolicies.flatMap(({ resource, rules }) => {
+    if (rules.length === 0) return [];
+    const field = specOf(resource).targetRef ? 'spec.targetRef' : 'spec.targetRefs';
+    return workloads.flatMap((workload): Finding[] => {
+      const verdict = judge(resource, targetedOf(workload), rootNamespace);
+      if (typeof verdict === 'string') return [];
+      const message = `${field}: ${verdict.unsupported}: tokens of its issuers are refused`;
+      return [{ about: resource, reason: 'PolicyFailsClosed', message }];
+    });
+  });
 }
 
-interface NotedPlace {
-  readonly view: Pick<MeshView, 'resources' | 'settings'>;
-  readonly proxy: { readonly workloads: readonly LocalWorkload[] };
+interface JudgedPlace {
+  readonly workloads: readonly LocalWorkload[];
   readonly tokenPolicies: readonly TokenPolicy[];
+  readonly rootNamespace: string;
+}
+
+/** Keys that are missing, for those who compile offline: a control plane reports them where it fetches them. */
+export function noteMissingKeys(tokenPolicies: readonly TokenPolicy[], note: (message: string) => void): void {
+  for (const { resource, missing } of tokenPolicies)
+    for (const reason of missing)
+      note(`RequestAuthentication ${namespaceOf(resource)}/${resource.metadata.name}: ${reason}`);
 }

@@ -87,8 +87,8 @@ export class HttpCall implements AttemptOwner, LimitedCall, PlacedCall {
   /** @returns undefined: it would not be one request */
   private compose(): RequestHead | undefined {
     const { method, path, authority = this.cluster.name, headers: given } = this.asked;
-    if (!isToken(method) || method === 'CONNECT' || !/^\/[\x21-\x7e]*$/.test(path) || !/^[\x21-\x7e]+$/.test(authority))
-      return undefined;
+    const isTarget = /^\/[\x21-\x7e]*$/.test(path) || (method === 'OPTIONS' && path === '*');
+    if (!isToken(method) || method === 'CONNECT' || !isTarget || !/^[\x21-\x7e]+$/.test(authority)) return undefined;
     const headers = new HeaderMap();
     if (given) appendGiven(headers, given);
     const bodySize = this.body?.length ?? 0;

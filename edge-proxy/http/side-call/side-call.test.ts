@@ -192,11 +192,20 @@ describe('a call over HTTP/1.1', () => {
     expect(await asked).toBe(expected);
   });
 
+  it('asks for the options of a server', async () => {
+    const asked = ask({ method: 'OPTIONS', path: '*' });
+    const server = await backend();
+    expect(await server.saw('\r\n\r\n')).toContain('OPTIONS * HTTP/1.1\r\n');
+    server.send(ok);
+    expect((await asked).status).toBe(200);
+  });
+
   it.each<[string, CallHead]>([
     ['a method with a space', { method: 'GET /x', path: '/' }],
     ['CONNECT', { method: 'CONNECT', path: '/' }],
     ['a path with a line feed', { method: 'GET', path: '/a\r\nX: 1' }],
     ['a path without a slash', { method: 'GET', path: 'a' }],
+    ['* with another method', { method: 'GET', path: '*' }],
     ['a host with a space', { method: 'GET', path: '/', authority: 'a b' }],
   ])('sends nothing that would not be one request: %s', async (_, head) => {
     expect(await failure(ask(head))).toBe('invalid_request');

@@ -153,6 +153,10 @@ export class MemoryRuntime implements Runtime {
     return Promise.resolve({ address: options.address, port: options.port, close });
   }
 
+  openDatagrams(): never {
+    throw new Error('a memory runtime has no datagrams');
+  }
+
   connect(
     to: { address: string; port: number },
     _tls: unknown,

@@ -4,6 +4,7 @@ import { ProtoWriter } from '../../../protobuf/writer.ts';
 import { HeaderMap } from '../../message/header-map.ts';
 import type { RequestContext } from '../../request/request-context.ts';
 import type { RouteEntry } from '../../routing/route-table.ts';
+import type { CallFailure } from '../../side-call/failure.ts';
 import { type CallReply, type GrpcReply, type SideCall, SideCallError } from '../../side-call/side-call.ts';
 import { contextOf, noCalls, type RequestParts, requestDouble } from '../../testing/request-double.ts';
 import type { FilterEnv } from '../definition.ts';
@@ -84,6 +85,20 @@ const judge = async (config: object, call: SideCall, parts: RequestParts = {}) =
   return { answer, request };
 };
 const pairs = ({ headers }: RequestContext) => headers.keys.map((key, i) => `${key}: ${headers.values[i]}`);
+
+describe('what an HTTP service cannot be asked about', () => {
+  const failing = (reason: CallFailure): SideCall => ({
+    ...noCalls,
+    http: () => Promise.reject(new SideCallError(reason, 'authz', 'detail')),
+  });
+  const open = { ...HTTP, failureModeAllow: true };
+  it('is denied, also where failures let requests pass', async () => {
+    const connect = { method: 'CONNECT', path: '', authority: 'a.test:443' };
+    expect((await judge(open, failing('invalid_request'), connect)).answer).toMatchObject({ status: 403 });
+    expect((await judge(open, failing('timeout'))).answer).toBeUndefined();
+    expect(counts.get('failure_mode_allowed')?.value).toBe(1);
+  });
+});
 
 describe('what an authorization service cannot do', () => {
   it('change how a request is framed, or its connection', async () => {

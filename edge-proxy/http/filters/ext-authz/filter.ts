@@ -108,7 +108,7 @@ export function createExtAuthzFilter(
 
   const fail = ({ headers }: RequestContext, verdict: Failed): LocalReply | undefined => {
     count('error');
-    if (rules.failureModeAllow) {
+    if (rules.failureModeAllow && !verdict.closed) {
       count('failure_mode_allowed');
       if (rules.marksFailure) headers.append(FAILED_OPEN, 'true', FAILED_OPEN);
       return undefined;

@@ -9,6 +9,7 @@ import { ConfigError } from '../../../config-error.ts';
 import { joined } from '../../codec/bytes.ts';
 import { compileFormat, type Format } from '../../headers/compile-format.ts';
 import type { HeaderMap } from '../../message/header-map.ts';
+import { SideCallError } from '../../side-call/failure.ts';
 import type { CallReply } from '../../side-call/side-call.ts';
 import type { FilterEnv } from '../definition.ts';
 import { compileChoice, type HeaderChoice, shownHeaders } from './headers.ts';
@@ -19,6 +20,7 @@ import {
   type HeaderAction,
   type HeaderMutation,
   NO_ANSWER,
+  NOT_ASKABLE,
   type Verdict,
 } from './verdict.ts';
 
@@ -105,7 +107,9 @@ type Judge = (answer: CallReply) => Verdict;
 
 /** Only that of a refusal reaches a client. */
 const keepsBody = (status: number): boolean => status !== 200 && status < 500;
-const noAnswer = (): Verdict => NO_ANSWER;
+/** A client could choose requests that cannot be sent, such as a CONNECT, to go round the service. */
+const noAnswer = (error: unknown): Verdict =>
+  error instanceof SideCallError && error.reason === 'invalid_request' ? NOT_ASKABLE : NO_ANSWER;
 const NO_MUTATIONS: readonly HeaderMutation[] = [];
 const NO_NAMES: readonly string[] = [];
 const NO_PARAMETERS: Allowed['queryToSet'] = [];

@@ -46,6 +46,8 @@ export interface Failed {
   readonly kind: 'failed';
   /** undefined: the filter's status_on_error */
   readonly status: number | undefined;
+  /** No request like this one can be judged: it does not pass, whatever failure_mode_allow says. */
+  readonly closed?: true;
   readonly body: Uint8Array;
   readonly headers: readonly HeaderMutation[];
   readonly metadata: DynamicMetadata | undefined;
@@ -62,3 +64,5 @@ export const INVALID: Invalid = { kind: 'invalid' };
 const NOTHING = new Uint8Array(0);
 /** There was no answer. */
 export const NO_ANSWER: Failed = { kind: 'failed', status: undefined, body: NOTHING, headers: [], metadata: undefined };
+/** The service cannot be asked about such a request. */
+export const NOT_ASKABLE: Failed = { ...NO_ANSWER, closed: true };

@@ -1,0 +1,111 @@
+/** The DNS server of a proxy (Istio's DNS proxying): names of the mesh from discovery, all others from upstream servers. */
+import type { DnsHost } from '../../shared/dns/dns-host.ts';
+import type { Runtime, SocketAddress } from '../runtime/runtime.ts';
+import { Forwarder } from './forwarder.ts';
+import { DnsMetrics } from './metrics.ts';
+import { NameTable } from './name-table.ts';
+import { randomIds } from './random-id.ts';
+import { Responder } from './responder.ts';
+import { type DnsServer, startDnsServer } from './server.ts';
+import { UpstreamServers } from './upstream-servers.ts';
+
+export interface DnsProxyOptions {
+  readonly runtime: Pick<Runtime, 'openDatagrams' | 'listen' | 'connect' | 'monotonicMs' | 'random' | 'files'>;
+  /** 0: one that is free. */
+  readonly port: number;
+  /** Empty: those of the host's resolver. */
+  readonly upstreams: readonly SocketAddress[];
+  /** Of the workload. */
+  readonly namespace: string;
+  /** `cluster.local` */
+  readonly domainSuffix: string;
+  readonly log: (line: string) => void;
+}
+
+export class DnsProxy {
+  private readonly options: DnsProxyOptions;
+  private readonly metrics = new DnsMetrics();
+  private readonly hosts = new Map<string, DnsHost>();
+  private readonly servers: UpstreamServers;
+  private readonly table: NameTable;
+  private server: DnsServer | undefined;
+  /** The last line of each kind of trouble is not repeated. */
+  private readonly reported = new Set<string>();
+
+  private constructor(options: DnsProxyOptions) {
+    this.options = options;
+    const { runtime, namespace, domainSuffix } = options;
+    this.table = new NameTable({ namespace, domainSuffix, searchDomains: () => this.servers.searchDomains });
+    this.servers = new UpstreamServers({
+      given: options.upstreams,
+      files: runtime.files,
+      monotonicMs: () => runtime.monotonicMs(),
+      isOwn: ({ address, port }) => port === this.server?.port && this.server.addresses.includes(address),
+      log: options.log,
+    });
+  }
+
+  /** @throws ListenError */
+  static async start(options: DnsProxyOptions): Promise<DnsProxy> {
+    const proxy = new DnsProxy(options);
+    await proxy.open();
+    return proxy;
+  }
+
+  private async open(): Promise<void> {
+    const { runtime, port } = this.options;
+    const forwarder = new Forwarder({
+      runtime,
+      monotonicMs: () => runtime.monotonicMs(),
+      upstreams: () => this.servers.get(),
+      randomId: randomIds(),
+      metrics: this.metrics,
+    });
+    const responder = new Responder({
+      table: this.table,
+      forwarder,
+      metrics: this.metrics,
+      random: () => runtime.random(),
+      onInternalError: (error) => this.report(`internal error: ${(error as Error).stack ?? error}`),
+      onLoop: () =>
+        this.report('an upstream server sends queries back to this server: they are answered with SERVFAIL'),
+    });
+    this.server = await startDnsServer(port, {
+      runtime,
+      responder,
+      onError: (error) => this.report(error.message),
+    });
+    // The port is known now, so that this server can be left out.
+    await this.servers.start();
+  }
+
+  get port(): number {
+    return this.server!.port;
+  }
+
+  /** The hosts whose names are answered, for dumps. */
+  get held(): DnsHost[] {
+    return [...this.hosts.values()];
+  }
+
+  apply(upserts: readonly DnsHost[], removed: readonly string[]): void {
+    for (const name of removed) this.hosts.delete(name);
+    for (const host of upserts) this.hosts.set(host.name, host);
+    this.table.apply(upserts, removed);
+  }
+
+  /** Prometheus' text exposition. */
+  exposition(): string {
+    return this.metrics.exposition();
+  }
+
+  async close(): Promise<void> {
+    await this.server?.close();
+  }
+
+  private report(line: string): void {
+    if (this.reported.has(line) || this.reported.size > 100) return;
+    this.reported.add(line);
+    this.options.log(`dns: ${line}`);
+  }
+}
