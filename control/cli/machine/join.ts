@@ -8,9 +8,10 @@ import { formatFindings } from '../../../machine/checks/finding.ts';
 import { type Running, start as startProgram, untilEnd } from '../../../machine/join/foreground.ts';
 import { type JoinParts, joinMesh, start } from '../../../machine/join/join.ts';
 import { uninstall } from '../../../machine/join/leave.ts';
+import { statusOf } from '../../../machine/join/ready.ts';
 import { type MachineRecord, readRecord } from '../../../machine/join/record.ts';
 import { Undo } from '../../../machine/join/undo.ts';
-import { HTTP_PROXY_PORT, proxyFlags } from '../../../machine/service/proxy-flags.ts';
+import { ADMIN_PORT, HTTP_PROXY_PORT, proxyFlags } from '../../../machine/service/proxy-flags.ts';
 import { type Invitation, parseInvitation } from '../../../shared/join/invitation.ts';
 import { CliError } from '../cli-error.ts';
 import { note } from '../output.ts';
@@ -161,9 +162,7 @@ class Session {
     note(
       `this machine has joined as ${held.spiffeId}; nothing is changed ("tulle check" looks at it, "tulle leave" ends it)`,
     );
-    const runs =
-      held.service === 'systemd' && (await this.#machine.systemd.state('tulle-proxy.service')).active === 'active';
-    if (runs) return;
+    if ((await statusOf(ADMIN_PORT, '/ready')) !== undefined) return;
     const undo = new Undo();
     try {
       await start(
@@ -216,10 +215,17 @@ class Session {
   async #stay(record: MachineRecord, { command }: ApplicationOf): Promise<void> {
     if (record.service === 'systemd') return;
     stopInterruption();
-    const code = await untilEnd(this.#proxy!, command);
+    const code = await untilEnd(this.#proxy!, command, environmentOf(record));
     await releaseHost();
     process.exit(code);
   }
+}
+
+/** Of an application beside the proxy: where nothing is captured, its variables name the proxy. */
+function environmentOf({ capture }: MachineRecord): NodeJS.ProcessEnv {
+  const url = `http://127.0.0.1:${HTTP_PROXY_PORT}`;
+  const direct = 'localhost,127.0.0.1,::1';
+  return capture ? process.env : { no_proxy: direct, ...process.env, http_proxy: url, HTTP_PROXY: url };
 }
 
 let interrupt: ((signal: NodeJS.Signals) => void) | undefined;
