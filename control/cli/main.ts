@@ -15,7 +15,9 @@ import {
 import { ControlApi } from './connection.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
+import { registerCaptureCommands } from './machine/capture.ts';
 import { registerMachineCommands } from './machine/commands.ts';
+import { registerInject } from './machine/inject.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 import { registerTokenCommands } from './tokens.ts';
@@ -166,9 +168,11 @@ program
 
 registerResourceCommands(program);
 
+registerInject(program);
 registerTokenCommands(program);
 
 registerMachineCommands(program);
+registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));
 
 client(
   program

@@ -5,7 +5,7 @@ import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { takeJoinToken } from './join-token.ts';
 
-import { bunBinary, denoBinary, program, proxyCommand, type RuntimeName } from './runtimes.mjs';
+import { bunBinary, denoBinary, program, proxyCommand, type RuntimeName, runtimeCommand } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
 export function chooseRuntime(asked: string | undefined): RuntimeName {
@@ -31,6 +31,12 @@ export function splitRuntime(flags: readonly string[]): { runtime: string | unde
     } else rest.push(flag);
   }
   return { runtime, rest };
+}
+
+/** How the `tulle` command is started on that runtime, without its arguments; undefined where it is not installed. */
+export function ownCommandOn(runtime: 'bun' | 'deno'): readonly string[] | undefined {
+  const there = runtime === 'bun' ? bunBinary() : denoBinary();
+  return there ? runtimeCommand(runtime, program('./main')) : undefined;
 }
 
 /** Prints the proxy's flags. */

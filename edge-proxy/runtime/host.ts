@@ -146,6 +146,7 @@ export const files: Files = {
 
 export const processControl: ProcessControl = {
   startWorker,
+  pid: process.pid,
   cores: () => cores(),
   parent: parentChannel(),
   environment: process.env,
