@@ -1,11 +1,10 @@
 /** `tulle check`: what of a joined machine is not as it should be. */
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { decodeCertificates, readCertificate } from '../../shared/identity/certificate.ts';
 import { IDENTITY_FILE, parseIdentity } from '../../shared/identity/identity-file.ts';
 import type { Host } from '../host/host.ts';
 import type { HostLayout } from '../host/layout.ts';
-import { statusOf } from '../join/ready.ts';
+import { answerOf, statusOf } from '../join/ready.ts';
 import type { MachineRecord } from '../join/record.ts';
 import { startedUnits } from '../join/set-up.ts';
 import { ADMIN_PORT, HTTP_PROXY_PORT } from '../service/proxy-flags.ts';
@@ -133,22 +132,11 @@ async function httpProxyFinding(): Promise<Finding> {
   return failure(description, 'nothing answers there', 'restart the proxy');
 }
 
-function runningVersion(): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const call = request({ host: '127.0.0.1', port: ADMIN_PORT, path: '/server_info', agent: false }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.once('end', () => {
-        try {
-          resolve(String((JSON.parse(text) as { version?: unknown }).version));
-        } catch {
-          resolve(undefined);
-        }
-      });
-    });
-    call.once('error', () => resolve(undefined));
-    call.end();
-  });
+async function runningVersion(): Promise<string | undefined> {
+  try {
+    const answer = await answerOf(ADMIN_PORT, '/server_info');
+    return answer && String((JSON.parse(answer.text) as { version?: unknown }).version);
+  } catch {
+    return undefined;
+  }
 }

@@ -9,8 +9,9 @@ import { checkHost } from '../checks/host-checks.ts';
 import { ADMIN_PORT, HTTP_PROXY_PORT } from '../service/proxy-flags.ts';
 import { obtainCertificate } from './certificate.ts';
 import { JoinError } from './control-plane.ts';
-import { requestThroughProxy, waitUntilReady } from './ready.ts';
+import { waitUntilReady } from './ready.ts';
 import type { MachineRecord } from './record.ts';
+import { selfTest } from './self-test.ts';
 import { type JoinPlan, type SetUpParts, setUp, startedUnits } from './set-up.ts';
 import { Undo } from './undo.ts';
 
@@ -23,6 +24,8 @@ export type Wanted = Omit<JoinPlan, 'rootHash' | 'address'> & {
 };
 
 export interface JoinParts extends SetUpParts {
+  /** What prevents capture, or redirects traffic besides it. */
+  readonly captureChecks: () => Category;
   /** Redirects traffic and names; undone by `hostOff`. */
   readonly hostOn: (record: MachineRecord) => Promise<void>;
   readonly hostOff: () => Promise<void>;
@@ -30,8 +33,6 @@ export interface JoinParts extends SetUpParts {
   readonly startProxy: (
     record: MachineRecord,
   ) => Promise<{ readonly failed: Promise<never>; stop(): Promise<unknown> }>;
-  /** Takes back what the installer did for this join. */
-  readonly uninstall: () => Promise<void>;
   readonly onChecks: (categories: readonly Category[]) => void;
   /** One line on a step. */
   readonly report: (line: string) => void;
@@ -43,14 +44,13 @@ export interface JoinedMachine {
   readonly record: MachineRecord;
   /** RFC 3339, of its certificate. */
   readonly notAfter: string;
-  /** What was called to see that traffic runs through the proxy, and the status that came. */
-  readonly selfTest: { readonly url: string; readonly status: number };
+  /** One line on the request that went through the proxy. */
+  readonly selfTest: string;
 }
 
 /** @throws Error in one line, after everything was taken back; what could not be is named behind it */
 export async function joinMesh(invitation: Invitation, wanted: Wanted, parts: JoinParts): Promise<JoinedMachine> {
   const undo = new Undo();
-  undo.add('the command', parts.uninstall);
   parts.interrupted.catch(() => {});
   try {
     return await attempt(invitation, wanted, parts, undo);
@@ -64,7 +64,10 @@ async function attempt(invitation: Invitation, wanted: Wanted, parts: JoinParts,
   const { controlPlanes, rootHash, token } = invitation;
   const [{ category, reached }, host] = await Promise.all([
     checkControlPlanes(controlPlanes, rootHash),
-    checkHost(parts.host, { capture: wanted.capture, ports: portsOf(wanted.capture) }),
+    checkHost(parts.host, {
+      capture: wanted.capture ? parts.captureChecks() : undefined,
+      ports: portsOf(wanted.capture),
+    }),
   ]);
   const categories = [category, ...host];
   parts.onChecks(categories);
@@ -81,9 +84,7 @@ async function attempt(invitation: Invitation, wanted: Wanted, parts: JoinParts,
   const plan: JoinPlan = { ...wanted, rootHash, address: wanted.address ?? way.address };
   const record = await setUp(plan, joined, parts, undo);
   await start(record, parts, undo);
-  const url = `${way.url.replace('https:', 'http:')}/`;
-  const status = await requestThroughProxy(url);
-  return { record, notAfter: joined.answer.notAfter, selfTest: { url, status } };
+  return { record, notAfter: joined.answer.notAfter, selfTest: await selfTest(record, way.url) };
 }
 
 /** Of a joined machine, whose proxy is to run now. @throws Error where it does not become ready */
@@ -93,9 +94,9 @@ export async function start(record: MachineRecord, parts: JoinParts, undo: Undo)
     parts.report('starting tulle-proxy.service');
     await unlessInterrupted(parts.systemd.start(startedUnits(record)), parts.interrupted);
   } else {
-    undo.add('capture', parts.hostOff);
     const proxy = await parts.startProxy(record);
     undo.add('the proxy', () => proxy.stop());
+    undo.add('capture', parts.hostOff);
     await parts.hostOn(record);
     failed = proxy.failed;
   }

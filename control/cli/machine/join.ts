@@ -15,7 +15,7 @@ import { ADMIN_PORT, HTTP_PROXY_PORT, proxyFlags } from '../../../machine/servic
 import { type Invitation, parseInvitation } from '../../../shared/join/invitation.ts';
 import { CliError } from '../cli-error.ts';
 import { note } from '../output.ts';
-import { CAN_CAPTURE, redirectHost, releaseHost } from './redirection.ts';
+import { captureChecks, redirectHost, releaseHost } from './redirection.ts';
 import { type ThisMachine, thisMachine, workloadName } from './this-machine.ts';
 
 export interface JoinFlags {
@@ -48,10 +48,17 @@ export async function join(given: string | undefined, after: readonly string[], 
   const application = applicationOf(after);
   const session = new Session(machine, flags);
   if (held) return await session.resume(held, application, given);
-  if (given === undefined)
-    throw new CliError('join: names no invitation; run the line that "tulle invite" prints on the control plane');
-  const invitation = await readInvitation(given);
-  await session.join(invitation, application);
+  // The installer script names what it installed for this join.
+  const installed = process.env['TULLE_INSTALLED'] as MachineRecord['installed'];
+  delete process.env['TULLE_INSTALLED'];
+  try {
+    if (given === undefined)
+      throw new CliError('join: names no invitation; run the line that "tulle invite" prints on the control plane');
+    await session.join(await readInvitation(given), application, installed);
+  } catch (error) {
+    if (installed !== undefined) await uninstall(machine.host, installed);
+    throw error;
+  }
 }
 
 /**
@@ -131,19 +138,16 @@ class Session {
     this.#flags = flags;
   }
 
-  async join(invitation: Invitation, application: ApplicationOf): Promise<void> {
+  async join(invitation: Invitation, application: ApplicationOf, installed: MachineRecord['installed']): Promise<void> {
     const { layout } = this.#machine;
     const { capture, dns, address, name = workloadName(hostname()) } = this.#flags;
     const service = this.#service(application);
-    const captured = layout.system && capture && CAN_CAPTURE;
-    const installed = process.env['TULLE_INSTALLED'] as MachineRecord['installed'];
-    delete process.env['TULLE_INSTALLED'];
+    const captured = layout.system && capture;
     const applications = application.unit === undefined ? [] : [application.unit];
     const ipv6 = Boolean((await this.#machine.host.read('/proc/net/if_inet6'))?.trim());
     const wanted = { name, address, capture: captured, ipv6, dns: captured && dns, service, applications, installed };
-    const parts = this.#parts(async () => installed && (await uninstall(this.#machine.host, installed)));
-    const { record, notAfter, selfTest } = await joinMesh(invitation, wanted, parts);
-    note(`√ a request through the proxy was answered (${selfTest.url}: ${selfTest.status})`);
+    const { record, notAfter, selfTest } = await joinMesh(invitation, wanted, this.#parts());
+    note(`√ ${selfTest}`);
     note(joinedText(record, notAfter));
     await this.#stay(record, application);
   }
@@ -165,11 +169,7 @@ class Session {
     if ((await statusOf(ADMIN_PORT, '/ready')) !== undefined) return;
     const undo = new Undo();
     try {
-      await start(
-        held,
-        this.#parts(async () => {}),
-        undo,
-      );
+      await start(held, this.#parts(), undo);
     } catch (error) {
       const left = await undo.run();
       throw new CliError([(error as Error).message, ...left].join('; '));
@@ -189,14 +189,17 @@ class Session {
     return 'foreground';
   }
 
-  #parts(takeBackInstalled: () => Promise<unknown>): JoinParts {
+  #parts(): JoinParts {
     const { host, layout, systemd, tulle } = this.#machine;
     return {
       ...{ host, layout, systemd, tulle },
+      captureChecks,
       hostOn: redirectHost,
       hostOff: releaseHost,
       startProxy: async (record) => {
-        const proxy = startProgram([...tulle, 'proxy', ...proxyFlags(record, layout.data)]);
+        const command = [...tulle, 'proxy', ...proxyFlags(record, layout.data)];
+        const withSockets = [...tulle, 'capture', 'exec', '--', ...command];
+        const proxy = startProgram(record.capture ? withSockets : command);
         this.#proxy = proxy;
         const stop = async () => {
           proxy.kill('SIGTERM');
@@ -204,7 +207,6 @@ class Session {
         };
         return { failed: proxy.failed, stop };
       },
-      uninstall: async () => void (await takeBackInstalled()),
       onChecks: (categories) => note(`${formatFindings(categories, false)}\n`),
       report: (line) => note(`tulle: ${line}`),
       interrupted: interruption(),
