@@ -109,16 +109,22 @@ systemctl daemon-reload; systemctl enable --now app.service`);
       error: '',
     });
 
-    await machine.shell('systemctl stop tulle-proxy');
+    // A captured connection alone would start the proxy again.
+    await machine.shell("systemctl stop 'tulle-proxy*'");
     const stopped = await machine.shell('tulle check -o json');
     expect(stopped.code).toBe(1);
     const failed = JSON.parse(stopped.out).categories.flatMap((one: { checks: { result: string }[] }) =>
       one.checks.filter(({ result }) => result === 'error'),
     );
-    expect(failed).toMatchObject([
-      { error: 'it is inactive', hint: expect.stringContaining('systemctl start tulle-proxy.service') },
-      { error: 'it does not answer' },
-    ]);
+    expect(failed).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          error: 'it is inactive',
+          hint: expect.stringContaining('systemctl start tulle-proxy.service'),
+        }),
+        expect.objectContaining({ error: 'it does not answer' }),
+      ]),
+    );
 
     await control.stop();
     await machine.crash();
