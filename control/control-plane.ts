@@ -12,8 +12,10 @@ import { discoveryApi } from './api/discovery.ts';
 import { installRoutes } from './api/install.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
+import { heldJoinRoutes } from './api/joins.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
+import { rejoinRoutes } from './api/rejoin.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
@@ -25,6 +27,7 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
+import { TrustFeed } from './ca/life/trust-feed.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
 import { openFileTokenStore } from './ca/token-store.ts';
@@ -46,7 +49,9 @@ import { controlMetrics } from './telemetry/control-metrics.ts';
 import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
+import { endDraining } from './workloads/drained-entries.ts';
 import { groupReader } from './workloads/read-group.ts';
+import { CLEANUP_SECONDS, Registrations } from './workloads/registrations.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -77,6 +82,8 @@ export interface ControlPlaneOptions {
   connectionLimits?: Partial<ConnectionLimits>;
   /** Seconds after its end in which a certificate may still rejoin; 0: never. Default: REJOIN_GRACE_SECONDS. */
   rejoinGrace?: number;
+  /** Seconds from the moment that a registered machine has left to the removal of its entry. Default: CLEANUP_SECONDS. */
+  workloadCleanup?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
   /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
@@ -180,14 +187,31 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     processMetrics(metrics);
     const events = eventsTo(counted, controlLog(log, Date.now));
+    const registrations = new Registrations({
+      store,
+      group: groupReader(store),
+      view: () => mesh.current(),
+      joinOf: (serial) => joins.ofSerial(serial),
+      cleanupMs: (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000,
+      events,
+      report,
+    });
+    undo.splice(1, 0, () => registrations.close());
+    await registrations.start();
+    mesh.onChange((_view, change) => registrations.follow(change));
     const discovery: DiscoveryService = new DiscoveryService({
+      trust: new TrustFeed(joins, () => authority.trustBundle),
+      seen: (proxy, isNew) => {
+        if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
+        return registrations.seen(proxy);
+      },
       compile: compileInSlices,
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
       withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
-      advise: servesNothing,
+      advise: (current, node, session) => registrations.noteOn(session) ?? servesNothing(current, node),
       events,
       log,
     });
@@ -222,10 +246,25 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       '/',
       joinRoutes({ ...joining, joins, judges: { ...policies.judges, token: tokenJudge(tokens) }, events }),
     );
+    app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
+    app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
-    app.route('/', workloadHealthRoutes({ view: () => mesh.current(), store, keyOf: storeKeyOf, report }));
+    const joinIdOf = (serial?: string) => (serial === undefined ? undefined : joins.ofSerial(serial)?.id);
+    app.route(
+      '/',
+      workloadHealthRoutes({
+        view: () => mesh.current(),
+        store,
+        keyOf: storeKeyOf,
+        holdersOf: (spiffeId, node) => discovery.holdersOf(spiffeId, node),
+        isSameMachine: (serial, other) => joinIdOf(serial) === joinIdOf(other),
+        leave: (node, serial) => registrations.leave(node, serial),
+        settled: (isInView, limitMs) => discovery.settled(isInView, limitMs),
+        report,
+      }),
+    );
     const { monitoring } = options;
     const monitor = monitoring && (await startMetricsServer(monitoring, () => metrics.expose()));
     if (monitor) undo.unshift(() => monitor.close());

@@ -18,12 +18,14 @@ import { ControlPlanes } from './control-client/control-planes.ts';
 import { DiscoveryClient, type OnDemandTraffic } from './control-client/discovery-client.ts';
 import { DiskCache } from './control-client/disk-cache.ts';
 import type { IdentityManager } from './control-client/identity.ts';
+import { MeshTrust } from './control-client/mesh-trust.ts';
 import { buildNode } from './control-client/node.ts';
 import { ProxyConfig } from './control-client/proxy-config.ts';
 import type { ListeningAddress } from './listener/own-listeners.ts';
+import { startDns, withDns } from './mesh-dns.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './settings/process-settings.ts';
-import type { MeshSettings } from './settings/settings.ts';
+import { dnsPortOf, type MeshSettings } from './settings/settings.ts';
 import { WorkloadProber } from './workload-probe.ts';
 import { readRoots as checkRoots } from './x509/trusted-path.ts';
 
@@ -38,6 +40,8 @@ export interface ProxyPart extends ConfigTarget, OnDemandTraffic {
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
   certificates(): readonly HeldCertificates[] | Promise<readonly HeldCertificates[]>;
   setHealthy(healthy: boolean): void;
+  /** See Runtime.revokePeers. */
+  revokePeers(serials: readonly string[]): void;
   /** Load balancers should send nothing more. */
   draining(): boolean;
   /** A listener of this process that the part does not run itself, until its end. */
@@ -61,6 +65,8 @@ export interface RunningProcess {
   readonly adminPort: number;
   /** Where outbound listeners bind; absent where there are none by type. */
   readonly outboundAddress?: string | undefined;
+  /** Of the DNS server; absent: there is none. */
+  readonly dnsPort?: number | undefined;
   /** Config is in force: from the control plane, or the disk cache. */
   readonly ready: Promise<void>;
   /** Listener name -> the port it is really bound to. */
@@ -92,7 +98,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const client = new ControlPlanes(
     settings['control-plane'].map((url) => ({
       url,
-      client: new ControlClient({ runtime, url, trustedRoots, identity: () => held()?.keyPair }),
+      client: new ControlClient({ runtime, url, trustedRoots, identity: () => identity.keyPair }),
     })),
     log,
   );
@@ -116,12 +122,24 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   if (settings.concurrency === undefined && taken.workers > 1)
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken);
+  const dns = await startDns(settings, runtime);
   const cache = new DiskCache(runtime.files, settings.data, log);
+  const trust = new MeshTrust({
+    files: runtime.files,
+    folder: settings.data,
+    now: () => runtime.now(),
+    revoke: (serials) => proxy.revokePeers(serials),
+    trust: (trustBundle) => identity.trust(trustBundle),
+    log,
+  });
+  await trust.restore();
   const discovery = new DiscoveryClient({
     client,
     node: () => node,
-    target: proxy,
+    target: dns ? withDns(proxy, dns) : proxy,
+    answersDns: dns !== undefined,
     cache,
+    trust,
     time: runtime,
     log,
     onDemand: isOnDemand(settings) ? { traffic: proxy, unusedMs: settings['unused-host-seconds'] * 1000 } : undefined,
@@ -132,8 +150,10 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     log,
   });
   let ready = await discovery.restore();
+  if (ready) dns?.complete();
   const life = lifecycle(proxy, taken.terminationDrainMs, async () => {
     await discovery.stop();
+    await dns?.close();
     proxyConfig.stop();
     prober.stop();
     identity.stop();
@@ -145,7 +165,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     quit,
     taken,
     failure: () => expiryFailure(identity.current, runtime.now()),
-    metrics: () => expiryMetrics(identity.current, runtime.now()),
+    metrics: () => expiryMetrics(identity.current, runtime.now()) + (dns?.exposition() ?? ''),
+    config: () => ({ ...proxy.config(), ...(dns && { dnsHosts: dns.held }) }),
     refused: () => discovery.state.refused,
   });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
@@ -159,11 +180,13 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   const synced = discovery.synced.then(() => {
     ready = true;
+    dns?.complete();
   });
   const inForce = ready ? Promise.resolve() : synced;
   return {
     adminPort: life.listening.port,
     outboundAddress: node.metadata?.['OUTBOUND_BIND'] as string | undefined,
+    dnsPort: dns?.port,
     ready: inForce,
     ports: () => portsOf(proxy),
     stop: life.stop,
@@ -227,6 +250,7 @@ export function nodeOf({ settings, version, runtime }: Pick<MeshProxyDeps, 'sett
     appPorts: settings['app-port'],
     outboundBind: settings['outbound-bind'],
     httpProxyPort: settings['http-proxy-port'],
+    answersDns: dnsPortOf(settings) !== undefined,
   });
 }
 
@@ -239,6 +263,8 @@ interface State {
   /** In addition to those of the proxy. */
   readonly metrics: () => string;
   readonly refused: () => ReadonlyMap<string, string>;
+  /** Default: the proxy's. */
+  readonly config?: () => Partial<Snapshot>;
 }
 
 /** The admin endpoints of a running proxy; static and mesh proxies share them. */
@@ -256,7 +282,7 @@ export function adminOf(
     stats: () => proxy.statistics(),
     certificates: () => proxy.certificates(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
-    config: () => proxy.config(),
+    config: state.config ?? (() => proxy.config()),
     clusters: () => proxy.clusters(),
     listeners: () => proxy.listeners(),
     info: { version: parts.version, runtime: parts.runtime.name, nodeId },

@@ -13,6 +13,7 @@ import {
 import { answerBody } from '../discovery/answer.ts';
 import { CompressedBlocks } from '../discovery/compressed-blocks.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
+import { RegistrationError } from '../workloads/registration-error.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { callersNode, checkNodeSize } from './caller-node.ts';
 import { ApiError, badRequest, forbidden, respondToError, unauthorized } from './resources/status.ts';
@@ -124,6 +125,8 @@ function requireAdminOf(c: Context<ApiEnv>): void {
 
 /** A service's errors as responses. All others are internal errors. */
 function refusal(error: Error): Error {
+  if (error instanceof RegistrationError)
+    return error.code === 'conflict' ? new ApiError(409, 'Conflict', error.message) : forbidden(error.message);
   if (!(error instanceof DiscoveryError)) return error;
   if (error.code === 'invalid') return badRequest(error.message);
   if (error.code === 'limited') return new ApiError(429, 'TooManyRequests', error.message);

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { meshForm } from '../mesh/mesh-resource.ts';
-import { conditionsOf } from '../mesh/workload-health.ts';
+import { conditionsOf } from '../mesh/workload/workload-health.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { workloadHealthRoutes } from './workload-health.ts';
@@ -43,6 +43,9 @@ const report = (address: string, healthy: boolean, account = 'web') => ({
   healthy,
 });
 
+/** Who is connected with an address; default: the caller. */
+const holders = new Map<string, { serial: string }[]>();
+
 async function served(now = () => new Date()) {
   const store = memoryStore();
   for (const one of [entry('web', '10.0.0.1'), entry('other', '10.0.0.2', 'pay')]) await store.create(keyOf(one), one);
@@ -54,7 +57,19 @@ async function served(now = () => new Date()) {
       c.set('caller', caller);
       await next();
     });
-    return made.route('/', workloadHealthRoutes({ view: () => view, store, keyOf, now }));
+    return made.route(
+      '/',
+      workloadHealthRoutes({
+        view: () => view,
+        store,
+        keyOf,
+        now,
+        holdersOf: (_, { id }) => holders.get(id.split('~')[1]!) ?? [{ serial: 'a' }],
+        isSameMachine: (one, other) => one === (other ?? 'a'),
+        leave: async () => false,
+        settled: async () => true,
+      }),
+    );
   };
   const ask = async (body: unknown, caller: Caller = workload) => {
     const headers = { 'content-type': 'application/json' };
@@ -112,4 +127,27 @@ it('of a status the mesh sees that a workload is unhealthy, and nothing else', (
   expect(
     meshForm({ ...entry('web', 'x'), status: condition('Reconciled', 'False') } as Resource).status,
   ).toBeUndefined();
+});
+
+it('takes no report about an address that another machine of the identity, or none, is connected with', async () => {
+  const { ask, stored } = await served();
+  holders.set('10.0.0.1', [{ serial: 'b' }, { serial: 'a' }]);
+  expect(await ask(report('10.0.0.1', false))).toBe(409);
+  holders.set('10.0.0.1', []);
+  expect(await ask(report('10.0.0.1', false))).toBe(409);
+  holders.delete('10.0.0.1');
+  const claims = report('10.0.0.9', false);
+  const two = { ...claims, node: { ...claims.node, metadata: { ...claims.node.metadata, INSTANCE_IPS: '10.0.0.1' } } };
+  expect(await ask(two)).toBe(403);
+  expect(conditionsOf(await stored('web'))).toEqual([]);
+});
+
+it('takes a workload whose proxy stops out, unless another process of it continues', async () => {
+  const { ask, stored } = await served();
+  holders.set('10.0.0.1', [{ serial: 'a' }, { serial: 'a' }]);
+  expect(await ask({ ...report('10.0.0.1', false), draining: true })).toBe(200);
+  expect(conditionsOf(await stored('web'))).toEqual([]);
+  holders.delete('10.0.0.1');
+  await ask({ ...report('10.0.0.1', false), draining: true });
+  expect(conditionsOf(await stored('web'))).toMatchObject([{ type: 'Healthy', status: 'False', reason: 'Draining' }]);
 });

@@ -4,7 +4,6 @@
  * (`initialResourceVersions`), and versions are digests, so a restarted control plane resends nothing needlessly.
  */
 import { randomUUID } from 'node:crypto';
-import type { Validity } from '../../shared/identity/verify.ts';
 import type { Log } from '../../shared/log/log.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import {
@@ -12,6 +11,7 @@ import {
   type Feature,
   RESOURCE_TYPES,
   type Snapshot,
+  type TrustUpdate,
   typeOfUrl,
 } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
@@ -20,16 +20,18 @@ import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
+import type { RegisteringProxy } from '../workloads/registrations.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
 import { isConcerned, namesConcerned } from './concerned.ts';
-import { isConnected } from './connected.ts';
+import { hasConnection, isConnected } from './connected.ts';
 import { DiscoveryError } from './discovery-error.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
 import { certificateNotes, ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
-import { type Collected, NOTHING, Session } from './session.ts';
+import { type Collected, NOTHING, type Presented, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
+import { Settlement } from './settlement.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
 
 export { DiscoveryError } from './discovery-error.ts';
@@ -54,6 +56,15 @@ export type DiscoveryMode = 'on-demand' | 'eager';
 
 const ON_DEMAND: Feature = 'tulle.on-demand';
 
+/** What proxies are to trust, in versions. */
+export interface TrustSource {
+  readonly version: string;
+  /** @param version what the proxy has; undefined: nothing */
+  since(version: string | undefined): TrustUpdate;
+  /** @returns stops */
+  onChange(changed: () => void): () => void;
+}
+
 export interface DiscoveryOptions {
   readonly compile: CompileNode;
   readonly mesh: { current(): MeshView; onChange(listener: MeshListener): () => void };
@@ -67,10 +78,16 @@ export interface DiscoveryOptions {
   readonly limits?: Partial<SessionLimits>;
   /** Features that no node gets, as from a control plane of a version without them. Default: none. */
   readonly withheldFeatures?: ReadonlySet<string>;
+  /** The mesh's roots and revoked certificates. Default: proxies are sent none. */
+  readonly trust?: TrustSource;
   readonly clock?: Clock;
   readonly events?: ControlEvents;
+  /**
+   * Called for each poll; a promise is waited for before the answer, and an error refuses the poll, and a new session with it.
+   */
+  readonly seen?: (proxy: RegisteringProxy, isNew: boolean) => Promise<void> | undefined;
   /** What an operator should know of a node, beside the state of its resources. */
-  readonly advise?: (view: MeshView, node: Node) => string | undefined;
+  readonly advise?: (view: MeshView, node: Node, session: string) => string | undefined;
   /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
   readonly status?: { report(session: object, findings: readonly Finding[]): void };
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
@@ -102,6 +119,10 @@ export class DiscoveryService {
   private readonly queue: PushQueue<Session>;
   private readonly reported = new Set<string>();
   private readonly changes = new ChangeLog();
+  private readonly settlement = new Settlement(
+    () => this.isSettled(),
+    () => this.clock.now(),
+  );
   private view: MeshView;
   private closed = false;
 
@@ -121,7 +142,13 @@ export class DiscoveryService {
       wanted: (session) => session.polls > 0,
       classOf: (session) => (session.compiled ? (session.concerned ? 'concerned' : 'change') : 'first'),
     });
-    this.stopListening = options.mesh.onChange((_view, change) => this.changed(change));
+    const stops = [
+      options.mesh.onChange((_view, change) => this.changed(change)),
+      options.trust?.onChange(() => this.trustChanged()),
+    ];
+    this.stopListening = () => {
+      for (const stop of stops) stop?.();
+    };
   }
 
   /**
@@ -131,23 +158,48 @@ export class DiscoveryService {
    * @throws DiscoveryError invalid (unknown type URL, name that is too long), limited (the caller has as many sessions, or names,
    *   as it may have), unavailable (too many sessions, nothing could be compiled yet)
    */
-  async poll(request: DiscoveryPoll, caller: string, signal: AbortSignal, certificate?: Validity): Promise<PollAnswer> {
+  async poll(
+    request: DiscoveryPoll,
+    caller: string,
+    signal: AbortSignal,
+    certificate?: Presented,
+  ): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
       if (typeOfUrl(typeUrl) === undefined) throw new DiscoveryError('invalid', `unknown resource type "${typeUrl}"`);
     const known = this.find(request, caller);
-    const session = known ?? this.open(request, caller);
+    const session = known ?? this.newSession(request, caller);
     session.rouse('superseded');
     session.touch(this.permitted(request.node), this.clock.now(), certificate);
+    session.trustVersion = request.trustVersion || undefined;
     this.reportRejected(request);
-    this.orForget(session, () => session.take(request.requests));
     session.polls += 1;
     try {
+      const registered = this.options.seen?.(this.registering(session), !known);
+      if (registered) await registered;
+      if (!known) this.add(session);
+      this.orForget(session, () => session.take(request.requests));
       const collected = await this.responses(session, known === undefined || asks(request), signal);
       const features = known ? [] : [...session.features];
-      return { session: session.id, ...collected, ...(features.length > 0 && { features }) };
+      const trust = this.trustFor(session);
+      return { session: session.id, ...collected, ...(features.length > 0 && { features }), ...(trust && { trust }) };
     } finally {
       session.polls -= 1;
+      if (signal.aborted && session.polls === 0) session.leftAt = this.clock.now();
     }
+  }
+
+  private registering(session: Session): RegisteringProxy {
+    const { clock } = this;
+    return {
+      id: session.id,
+      get node() {
+        return session.node;
+      },
+      get serial() {
+        return session.certificate?.serial;
+      },
+      isConnected: () => hasConnection(session, clock.now()),
+    };
   }
 
   /** A session that a refused poll leaves half changed is forgotten, with the names that were too many. */
@@ -169,12 +221,35 @@ export class DiscoveryService {
       const collected = this.orForget(session, () => session.collect(compiled, String(this.view.revision)));
       const left = deadline - this.clock.now();
       if (collected !== NOTHING) this.reportPushed(session, collected);
-      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
+      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed || this.owesTrust(session)) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
       if (reason === 'aborted') this.events.disconnected({ node: session.node.id, identity: session.owner });
       if (reason !== 'changed') return NOTHING;
     }
+  }
+
+  private owesTrust({ features, trustVersion }: Session): boolean {
+    const { trust } = this.options;
+    return trust !== undefined && features.has('tulle.trust') && trust.version !== trustVersion;
+  }
+
+  private trustFor(session: Session): TrustUpdate | undefined {
+    return this.owesTrust(session) ? this.options.trust!.since(session.trustVersion) : undefined;
+  }
+
+  /** Held polls are answered at once. */
+  private trustChanged(): void {
+    for (const session of this.sessions.values()) if (this.owesTrust(session)) session.rouse('changed');
+  }
+
+  /** Node ids of connected proxies that have not put the present trust in force, those that cannot be sent it included. */
+  behindTrust(): string[] {
+    const now = this.clock.now();
+    const { trust } = this.options;
+    return [...this.sessions.values()]
+      .filter((session) => isConnected(session, now) && session.trustVersion !== trust?.version)
+      .map(({ node }) => node.id);
   }
 
   /** Waits for its turn in the queue. @returns undefined when the client left, or polls again, in the meantime */
@@ -222,7 +297,7 @@ export class DiscoveryService {
   }
 
   private adviceOn(session: Session, now: number): string[] {
-    const advice = isConnected(session, now) && this.options.advise?.(this.view, session.node);
+    const advice = isConnected(session, now) && this.options.advise?.(this.view, session.node, session.id);
     return advice ? [advice] : [];
   }
 
@@ -253,6 +328,15 @@ export class DiscoveryService {
     return { snapshot: snapshotOf(held), notFetched: notFetched(node.sets, held) };
   }
 
+  /** Node ids of connected proxies with the serial numbers of their certificates. */
+  *presented(): Generator<{ readonly node: string; readonly serial: string }> {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      const serial = session.certificate?.serial;
+      if (serial !== undefined && isConnected(session, now)) yield { node: session.node.id, serial };
+    }
+  }
+
   /** The versions of the proxies that are connected, one for each. */
   *proxyVersions(): Generator<string> {
     const now = this.clock.now();
@@ -267,11 +351,42 @@ export class DiscoveryService {
     return count;
   }
 
+  /**
+   * The certificates of the connected sessions of `owner` with the node's address, the oldest first. Of a loopback address, which
+   * many workloads of a host share, only those of the same node id.
+   * @param owner as `poll` has it
+   */
+  holdersOf(owner: string, { id }: Node): (Presented | undefined)[] {
+    const now = this.clock.now();
+    const [, address = ''] = id.split('~');
+    const isShared = address === '::1' || address.startsWith('127.');
+    const isSame = isShared ? (other: string) => other === id : (other: string) => other.split('~')[1] === address;
+    return [...this.sessions.values()]
+      .filter((session) => session.owner === owner && isSame(session.node.id) && hasConnection(session, now))
+      .map(({ certificate }) => certificate);
+  }
+
+  /** Waits until the connected proxies have acknowledged what they should run. @returns false: it takes longer */
+  settled(isInView: (view: MeshView) => boolean, limitMs: number): Promise<boolean> {
+    return this.settlement.wait(() => isInView(this.view), limitMs);
+  }
+
+  private isSettled(): boolean {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      if (!hasConnection(session, now)) continue;
+      if (!this.current(session)) return false;
+      if (RESOURCE_TYPES.some((type) => session.subscriptions[type].awaitsAck)) return false;
+    }
+    return true;
+  }
+
   /** Ends every held poll with an empty answer and stops following the mesh. */
   close(): void {
     this.closed = true;
     this.stopListening();
     this.queue.close();
+    this.settlement.close();
     for (const session of this.sessions.values()) session.rouse('closed');
   }
 
@@ -306,14 +421,15 @@ export class DiscoveryService {
     return session?.owner === caller && session.node.id === request.node.id ? session : undefined;
   }
 
-  private open(request: DiscoveryPoll, caller: string): Session {
-    const now = this.clock.now();
+  private newSession(request: DiscoveryPoll, caller: string): Session {
     const { perSession } = this.sessions.limits.names;
-    const session = new Session(randomUUID(), caller, this.permitted(request.node), now, perSession);
-    this.sessions.add(session, now);
+    return new Session(randomUUID(), caller, this.permitted(request.node), this.clock.now(), perSession);
+  }
+
+  private add(session: Session): void {
+    this.sessions.add(session, this.clock.now());
     const { id: node, userAgentVersion: version = '' } = session.node;
-    this.events.connected({ node, identity: caller, version });
-    return session;
+    this.events.connected({ node, identity: session.owner, version });
   }
 
   private reportRejected({ node, requests }: DiscoveryPoll): void {

@@ -41,6 +41,11 @@ export const NOTHING: Collected = Object.freeze({ responses: Object.freeze([]) }
 /** A page of an answer: so many resources, and so many bytes of JSON unless a single resource is larger. */
 const PAGE = { resources: 1000, bytes: 4 * 1024 * 1024 };
 
+/** The client certificate of a connection; `serial` is lower-case hexadecimal. */
+export interface Presented extends Validity {
+  readonly serial?: string;
+}
+
 export class Session {
   readonly id: string;
   /** The principal that owns the session; no other may poll it. */
@@ -49,7 +54,11 @@ export class Session {
   node: Node;
   lastSeen: number;
   /** Of the connection of the last poll; undefined: that one had no client certificate. */
-  certificate: Validity | undefined;
+  certificate: Presented | undefined;
+  /** The version of the mesh's trust (TrustUpdate) that the proxy has put in force; undefined: none of this process. */
+  trustVersion: string | undefined;
+  /** When the connection of its last poll was closed before an answer; undefined: it polls, or was answered. */
+  leftAt: number | undefined;
   /** The last compiled state, the view and the node it came from, and how many changes of the mesh the view has seen. */
   compiled:
     | { readonly view: unknown; readonly step: number; readonly nodeDigest: string; readonly node: CompiledNode }
@@ -129,7 +138,8 @@ export class Session {
     return this.wake !== undefined;
   }
 
-  touch(node: Node, now: number, certificate?: Validity): void {
+  touch(node: Node, now: number, certificate?: Presented): void {
+    this.leftAt = undefined;
     this.node = node;
     this.nodeDigest = digest(node);
     this.lastSeen = now;

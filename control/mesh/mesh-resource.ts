@@ -3,7 +3,8 @@ import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { sameJson } from '../store/stamp.ts';
 import { statusAddresses } from './auto-addresses.ts';
-import { isUnhealthy, UNHEALTHY_STATUS } from './workload-health.ts';
+import { isUnhealthy, UNHEALTHY_STATUS } from './workload/workload-health.ts';
+import { annotationsInMesh } from './workload/workload-records.ts';
 
 /** Versions of one group are one resource, so only the group counts. */
 export function resourceId({ apiVersion, kind, metadata }: Resource): string {
@@ -11,11 +12,16 @@ export function resourceId({ apiVersion, kind, metadata }: Resource): string {
   return `${kindKey(group, kind)} ${metadata.namespace ?? ''}/${metadata.name}`;
 }
 
-/** The resource without `managedFields`, and of its status `addresses` alone; itself where there is nothing to leave out. */
+/**
+ * The resource without `managedFields` and the records of registration, and of its status what the mesh sees; itself where there
+ * is nothing to leave out or to add.
+ */
 export function meshForm(resource: Resource): Resource {
-  if (resource.status === undefined && resource.metadata.managedFields === undefined) return resource;
+  const isEntry = resource.kind === 'WorkloadEntry';
+  if (!isEntry && resource.status === undefined && resource.metadata.managedFields === undefined) return resource;
   const { status: _status, ...rest } = resource;
   const { managedFields: _managed, ...metadata } = resource.metadata;
+  if (isEntry && metadata.annotations) metadata.annotations = annotationsInMesh(metadata.annotations);
   const status = statusInMesh(resource);
   return { ...rest, metadata, ...(status && { status }) };
 }

@@ -9,7 +9,7 @@ import { autoAddresses } from './auto-addresses.ts';
 import { exportToOf, ownNamespaceOnly } from './export-to.ts';
 import { namespaceOf, numeric, specOf } from './fields.ts';
 import type { MeshEndpoint, MeshService, ServicePort } from './view.ts';
-import { isUnhealthy } from './workload-health.ts';
+import { isUnhealthy } from './workload/workload-health.ts';
 import { type Labels, workloadLabels } from './workload-index.ts';
 
 type ServiceEntry = ResourceOfKind<'ServiceEntry'>;

@@ -6,6 +6,16 @@ import { limitedLog, limitedLogBySource } from './limited-log.ts';
 const MAX_REASON = 500;
 const PROXY_LINES = 1000;
 
+const REGISTRATIONS = {
+  created: 'machine registered',
+  updated: 'machine registered again',
+  disconnected: 'registered machine left',
+  deleted: 'machine no longer registered',
+  conflict: 'machine refused: its address is in use',
+  label: 'machine registered without a label',
+  error: 'machine not registered',
+} as const;
+
 /** @param now milliseconds since the epoch */
 export function controlLog(log: Log, now: () => number): Partial<ControlEvents> {
   // Anyone who reaches the port can cause these.
@@ -13,6 +23,7 @@ export function controlLog(log: Log, now: () => number): Partial<ControlEvents> 
   // A workload can cause these; a thousand proxies may start at once.
   const issue = limitedLogBySource(log, now, 'issued documents');
   const join = limitedLog(log, now, 'joins', PROXY_LINES);
+  const registration = limitedLog(log, now, 'registrations', PROXY_LINES);
   const connection = limitedLog(log, now, 'connections of proxies', PROXY_LINES);
   const rejection = limitedLog(log, now, 'refusals of config');
   return {
@@ -31,6 +42,11 @@ export function controlLog(log: Log, now: () => number): Partial<ControlEvents> 
     },
     joined: ({ group, ...fields }) =>
       join('machine joined', 'info', { ...fields, ...(group !== undefined && { group }) }),
+    registration: ({ what, entry, reason }) =>
+      registration(REGISTRATIONS[what], reason === undefined ? 'info' : 'warn', {
+        entry,
+        ...(reason !== undefined && { reason: reason.slice(0, MAX_REASON) }),
+      }),
     connected: (fields) => connection('proxy connected', 'info', fields),
     disconnected: (fields) => connection('proxy closed its connection', 'info', fields),
     pushed: (fields) => log('push', 'debug', fields),

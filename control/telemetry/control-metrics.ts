@@ -25,6 +25,7 @@ const TYPES: { readonly [T in ResourceType]: string } = {
   clusters: 'cds',
   endpoints: 'eds',
   hosts: 'hosts',
+  dnsHosts: 'nds',
   virtualHosts: 'vhds',
   routes: 'rds',
   listeners: 'lds',
@@ -45,7 +46,13 @@ export function controlMetrics(
     .with({ component: 'pilot', tag: version }).value = 1;
   metrics.gauge('pilot_info', 'Pilot version and build information.', ['version']).with({ version }).value = 1;
   gauges(metrics, state, started);
-  return { metrics, events: { ...discoveryEvents(metrics), ...certificateEvents(metrics), ...apiEvents(metrics) } };
+  const events = {
+    ...discoveryEvents(metrics),
+    ...certificateEvents(metrics),
+    ...registrationEvents(metrics),
+    ...apiEvents(metrics),
+  };
+  return { metrics, events };
 }
 
 function gauges(metrics: Metrics, state: ControlState, started: number): void {
@@ -122,6 +129,27 @@ function certificateEvents(metrics: Metrics): Partial<ControlEvents> {
       if (document === 'X.509-SVID') issued.value++;
     },
     refused: ({ cause }) => void (cause === 'csr' ? unreadable : unauthenticated).value++,
+  };
+}
+
+/** istiod's names (pilot/pkg/autoregistration). */
+function registrationEvents(metrics: Metrics): Partial<ControlEvents> {
+  const count = (name: string, help: string) => metrics.counter(`auto_registration_${name}_total`, help).with({});
+  const errors = count('errors', 'Total number of auto registration errors.');
+  const counters = {
+    created: count('success', 'Total number of successful auto registrations.'),
+    updated: count('updates', 'Total number of auto registration updates.'),
+    disconnected: count('unregister', 'Total number of unregistrations.'),
+    deleted: count('deletes', 'Total number of auto registration cleaned up.'),
+    conflict: errors,
+    error: errors,
+    label: undefined,
+  };
+  return {
+    registration({ what }) {
+      const counter = counters[what];
+      if (counter) counter.value++;
+    },
   };
 }
 

@@ -18,7 +18,7 @@ export interface ControlEvents {
   requested(): void;
   issued(event: {
     readonly identity: string;
-    /** `join token`, `certificate`, `JWT-SVID`, or the kind of evidence that a machine joined with. */
+    /** `join token`, `certificate`, `expired certificate`, `JWT-SVID`, or the kind of evidence that a machine joined with. */
     readonly proof: string;
     readonly document: 'X.509-SVID' | 'JWT-SVID';
     /** Milliseconds since the epoch. */
@@ -34,6 +34,12 @@ export interface ControlEvents {
   /** `limited`: nothing of the request was judged. */
   joinRefused(event: { readonly limited: boolean }): void;
   refused(event: { readonly cause: 'authentication' | 'csr'; readonly reason: string }): void;
+  /** What became of the WorkloadEntry of a machine. `entry`: namespace and name; of an error perhaps of its group. */
+  registration(event: {
+    readonly what: 'created' | 'updated' | 'disconnected' | 'deleted' | 'conflict' | 'label' | 'error';
+    readonly entry: string;
+    readonly reason: string | undefined;
+  }): void;
   /** A write was validated; `reason` when it was refused. */
   validated(event: {
     readonly group: string;
@@ -59,6 +65,7 @@ const NAMES = [
   'joined',
   'joinRefused',
   'refused',
+  'registration',
   'validated',
   'connected',
   'disconnected',

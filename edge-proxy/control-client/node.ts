@@ -21,6 +21,8 @@ export interface NodeSettings {
   readonly outboundBind: string | undefined;
   /** Loopback port for HTTP proxy requests; absent: none. */
   readonly httpProxyPort: number | undefined;
+  /** It answers DNS queries of the workload. */
+  readonly answersDns: boolean;
 }
 
 /** `sidecar~10.0.0.1~reviews-v1.default~default.svc.cluster.local`, with the metadata compile reads. */
@@ -46,6 +48,7 @@ export function buildNode(settings: NodeSettings): Node {
         ? { OUTBOUND_BIND: settings.outboundBind ?? outboundAddress(id) }
         : {}),
       ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
+      ...(settings.answersDns ? { DNS_CAPTURE: 'true' } : {}),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),
     userAgentName: `tulle-${settings.runtime}`,

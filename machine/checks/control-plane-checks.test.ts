@@ -95,7 +95,10 @@ describe('a control plane', () => {
 });
 
 describe('the certificate of a join', () => {
-  const evidence = { kind: 'token', token: 'tulle.0123456789abcdef.secret' } as const;
+  const evidence = {
+    evidence: async () => ({ kind: 'token', token: 'tulle.0123456789abcdef.secret' }) as const,
+    asked: {},
+  };
   const root = async () => (await reach(url, rootHash)).root;
 
   it.each([

@@ -33,8 +33,14 @@ export const WorkloadProbe = z.object({
 });
 export type WorkloadProbe = z.infer<typeof WorkloadProbe>;
 
-/** What a proxy found about its workload: `POST /v1/workload-health`. */
-export const HealthReport = messageRequiring({ node: Node, healthy: z.boolean() }, ['node', 'healthy']);
+/**
+ * What a proxy found about its workload: `POST /v1/workload-health`. `draining`: the proxy stops; it is answered once its
+ * peers send nothing more to it, or after some seconds.
+ */
+export const HealthReport = messageRequiring({ node: Node, healthy: z.boolean(), draining: z.boolean() }, [
+  'node',
+  'healthy',
+]);
 export type HealthReport = z.infer<typeof HealthReport>;
 
 /** Durations as proto3 JSON has them (`45s`). Unknown fields are dropped: a newer control plane may send more. */

@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatFindings } from '../../../machine/checks/finding.ts';
+import { byInvitation, type JoinBy } from '../../../machine/join/certificate.ts';
 import { type Running, start as startProgram, untilEnd } from '../../../machine/join/foreground.ts';
 import { type JoinParts, joinMesh, start } from '../../../machine/join/join.ts';
 import { uninstall } from '../../../machine/join/leave.ts';
@@ -15,10 +16,11 @@ import { ADMIN_PORT, HTTP_PROXY_PORT, proxyFlags } from '../../../machine/servic
 import { type Invitation, parseInvitation } from '../../../shared/join/invitation.ts';
 import { CliError } from '../cli-error.ts';
 import { note } from '../output.ts';
+import { byEvidence, type EvidenceFlags, namesEvidence } from './join-evidence.ts';
 import { captureChecks, redirectHost, releaseHost } from './redirection.ts';
 import { type ThisMachine, thisMachine, workloadName } from './this-machine.ts';
 
-export interface JoinFlags {
+export interface JoinFlags extends EvidenceFlags {
   /** `--no-service` */
   service: boolean;
   /** `--no-capture` */
@@ -47,14 +49,17 @@ export async function join(given: string | undefined, after: readonly string[], 
     throw new CliError(`--address ${flags.address}: must be an IP address of this machine`);
   const application = applicationOf(after);
   const session = new Session(machine, flags);
-  if (held) return await session.resume(held, application, given);
+  if (held) return await session.resume(held, application, await joinBy(given, flags));
   // The installer script names what it installed for this join.
   const installed = process.env['TULLE_INSTALLED'] as MachineRecord['installed'];
   delete process.env['TULLE_INSTALLED'];
   try {
-    if (given === undefined)
-      throw new CliError('join: names no invitation; run the line that "tulle invite" prints on the control plane');
-    await session.join(await readInvitation(given), application, installed);
+    const by = await joinBy(given, flags);
+    if (by === undefined)
+      throw new CliError(
+        'join: names no invitation; run the line that "tulle invite" prints on the control plane, or name evidence with --as',
+      );
+    await session.join(by, application, installed);
   } catch (error) {
     if (installed !== undefined) await uninstall(machine.host, installed);
     throw error;
@@ -78,6 +83,14 @@ export function splitApplication(
   );
   if (before.length > 1) throw new CliError(`join: ${before[1]} is no flag; write "--" before a command or a unit`);
   return [before[0], behind];
+}
+
+/** @throws CliError, InvitationError; undefined: the command names neither an invitation nor evidence */
+async function joinBy(given: string | undefined, flags: EvidenceFlags): Promise<JoinBy | undefined> {
+  if (given === undefined) return namesEvidence(flags) ? byEvidence(flags, process.env) : undefined;
+  if (namesEvidence(flags))
+    throw new CliError('join: names an invitation and evidence (--as …); one of them is enough');
+  return byInvitation(await readInvitation(given));
 }
 
 interface ApplicationOf {
@@ -138,7 +151,7 @@ class Session {
     this.#flags = flags;
   }
 
-  async join(invitation: Invitation, application: ApplicationOf, installed: MachineRecord['installed']): Promise<void> {
+  async join(by: JoinBy, application: ApplicationOf, installed: MachineRecord['installed']): Promise<void> {
     const { layout } = this.#machine;
     const { capture, dns, address, name = workloadName(hostname()) } = this.#flags;
     const service = this.#service(application);
@@ -146,15 +159,15 @@ class Session {
     const applications = application.unit === undefined ? [] : [application.unit];
     const ipv6 = Boolean((await this.#machine.host.read('/proc/net/if_inet6'))?.trim());
     const wanted = { name, address, capture: captured, ipv6, dns: captured && dns, service, applications, installed };
-    const { record, notAfter, selfTest } = await joinMesh(invitation, wanted, this.#parts());
+    const { record, notAfter, selfTest } = await joinMesh(by, wanted, this.#parts());
     note(`√ ${selfTest}`);
     note(joinedText(record, notAfter));
     await this.#stay(record, application);
   }
 
   /** The machine has joined before: what runs stays, what does not run is started. */
-  async resume(held: MachineRecord, application: ApplicationOf, given: string | undefined): Promise<void> {
-    const { rootHash } = given === undefined ? held : await readInvitation(given);
+  async resume(held: MachineRecord, application: ApplicationOf, by: JoinBy | undefined): Promise<void> {
+    const { rootHash } = by ?? held;
     if (rootHash !== held.rootHash)
       throw new CliError(
         `this machine is ${held.spiffeId} of another mesh; run "tulle leave" before it joins this one`,

@@ -6,6 +6,7 @@ import { userOf } from '../../../machine/capture/transparent-sockets.ts';
 import { type Category, type Finding, failure, ok, warning } from '../../../machine/checks/finding.ts';
 import { PROXY_USER } from '../../../machine/host/layout.ts';
 import type { MachineRecord } from '../../../machine/join/record.ts';
+import { CAPTURE_PORTS } from '../../../shared/join/capture-ports.ts';
 
 /** @throws Error in one line; nothing is redirected then */
 export async function redirectHost(record: MachineRecord): Promise<void> {
@@ -18,7 +19,7 @@ export async function releaseHost(): Promise<void> {
 }
 
 /** All that applications send, and what arrives at the ports of the workload: SSH stays as it is. */
-function captureOf({ ports, ipv6 }: MachineRecord): CaptureOptions {
+function captureOf({ ports, ipv6, dns }: MachineRecord): CaptureOptions {
   return {
     proxyUid: userOf(PROXY_USER).uid,
     outbound: {
@@ -32,7 +33,7 @@ function captureOf({ ports, ipv6 }: MachineRecord): CaptureOptions {
       withoutProxy: 'shut',
     },
     inbound: { includePorts: [...new Set(Object.values(ports))], excludePorts: [] },
-    dnsPort: undefined,
+    dnsPort: dns ? CAPTURE_PORTS.dns : undefined,
     ipv6,
   };
 }

@@ -29,7 +29,7 @@ import {
 } from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
-import { type AllLayers, DERIVATIONS } from './derived-types.ts';
+import { type AllLayers, DERIVATIONS, dnsLayers } from './derived-types.ts';
 import { eagerOf } from './eager.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
@@ -88,6 +88,7 @@ class NodeAt implements CompiledNode {
       ...sets,
       clusters: sets.clusters.withLast(clusters),
       endpoints: sets.endpoints.withLast(endpoints),
+      dnsHosts: sets.dnsHosts.withLast((yield* dnsLayers(place)).at(-1) ?? sets.dnsHosts.last),
     };
     return new NodeAt(place, this.sources, next, this.own);
   }
@@ -198,6 +199,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
+  const answersDns = features.has('tulle.dns');
   return {
     view,
     proxy,
@@ -213,6 +215,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     patches,
     takesHosts,
     onDemand,
+    answersDns,
     selfDiscovers: discoversItself(view, proxy),
     findings: telemetry.findings,
   };

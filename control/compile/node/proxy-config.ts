@@ -37,6 +37,7 @@ type Group = ResourceOfKind<'WorkloadGroup'>;
 
 type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount'> & {
   ownConfig?: ProxyView['ownConfig'];
+  group?: ProxyView['group'];
   workloads: readonly Pick<LocalWorkload, 'labels'>[];
 };
 
@@ -58,11 +59,14 @@ export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer
   };
 }
 
-/** The WorkloadGroup that describes the workload. */
+/** The WorkloadGroup that the proxy names; where it names none, the one that describes the workload. */
 function groupOf(view: MeshView, workload: Workload): Group | undefined {
-  return view
-    .resources('WorkloadGroup')
-    .find((item) => namespaceOf(item) === workload.namespace && isOfGroup(item, workload));
+  const { namespace, group, serviceAccount } = workload;
+  return view.resources('WorkloadGroup').find((item) => {
+    if (namespaceOf(item) !== namespace) return false;
+    if (!group) return isOfGroup(item, workload);
+    return item.metadata.name === group && (specOf(item).template?.serviceAccount || 'default') === serviceAccount;
+  });
 }
 
 /** What it decides about HTTP connection managers (Istio's pilot/pkg/networking/core: listener.go, gateway.go). */

@@ -5,6 +5,7 @@ import { knownFeatures } from '../../../shared/xds/discovery.ts';
 
 const READ = [
   'APP_PORTS',
+  'AUTO_REGISTER_GROUP',
   'CLUSTER_ID',
   'DNS_CAPTURE',
   'HTTP10',

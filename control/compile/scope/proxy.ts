@@ -39,6 +39,8 @@ export interface ProxyView {
   /** What runs at the addresses: at least one. */
   workloads: readonly LocalWorkload[];
   serviceAccount: string;
+  /** The WorkloadGroup that it says it is of; '' none. */
+  group: string;
   interception: 'REDIRECT' | 'TPROXY' | 'NONE';
   /** `default.svc.cluster.local` */
   dnsDomain: string;
@@ -106,6 +108,7 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     labels: callerLabels(workloads, claims),
     workloads,
     serviceAccount: claims.serviceAccount || instances[0]?.endpoint.serviceAccount || '',
+    group: text(metadata['AUTO_REGISTER_GROUP']) ?? '',
     interception: interceptionOf(metadata['INTERCEPTION_MODE']),
     dnsDomain: dnsDomain || `${namespace}.svc.${view.settings.domainSuffix}`,
     locality: localityOf(node) || instances[0]?.endpoint.locality || '',

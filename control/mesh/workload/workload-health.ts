@@ -1,0 +1,35 @@
+/** Condition `Healthy` of a WorkloadEntry, which its proxy reports (WorkloadGroup `probe`): all that the mesh sees of a status. */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { HEALTH_CHECKED } from './workload-records.ts';
+
+export const HEALTHY = 'Healthy';
+
+export interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly lastTransitionTime?: string;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** Reason of `Healthy: False`: the proxy is stopping. */
+export const DRAINING = 'Draining';
+
+export function conditionsOf({ status }: Pick<Resource, 'status'>): readonly Condition[] {
+  const { conditions } = (status ?? {}) as { conditions?: unknown };
+  return Array.isArray(conditions) ? (conditions as Condition[]) : [];
+}
+
+/**
+ * An entry without the condition is healthy: its proxy does not ask. Where it says that its proxy asks, it is unhealthy until the
+ * first answer.
+ */
+export function isUnhealthy(resource: Pick<Resource, 'kind' | 'status' | 'metadata'>): boolean {
+  if (resource.kind !== 'WorkloadEntry') return false;
+  const condition = conditionsOf(resource).find(({ type }) => type === HEALTHY);
+  if (condition) return condition.status === 'False';
+  return resource.metadata.annotations?.[HEALTH_CHECKED] === 'true';
+}
+
+/** The status of an unhealthy entry in the mesh. */
+export const UNHEALTHY_STATUS = Object.freeze({ conditions: [{ type: HEALTHY, status: 'False' }] });
