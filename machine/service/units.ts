@@ -138,6 +138,28 @@ export function captureUnit(on: readonly string[], off: readonly string[]): Unit
   });
 }
 
+/** `tulle-control.service`. */
+export function controlUnit(command: readonly string[], user: string, inHome: boolean): Unit {
+  return unit('tulle-control.service', {
+    Unit: [
+      'Description=Control plane of a Tulle mesh',
+      'Wants=network-online.target',
+      'After=network-online.target',
+      'StartLimitIntervalSec=0',
+    ],
+    Service: [
+      'Type=exec',
+      ...[`User=${user}`, `Group=${user}`, `StateDirectory=${user}`, 'StateDirectoryMode=0700', 'UMask=0077'],
+      `ExecStart=${commandLine(command)}`,
+      'Restart=always',
+      'RestartSec=1',
+      'LimitNOFILE=1048576',
+      ...HARDENING(inHome, 'CAP_NET_BIND_SERVICE'),
+    ],
+    Install: ['WantedBy=multi-user.target'],
+  });
+}
+
 /**
  * For the unit of an application, which then starts once the proxy is ready. `Wants=`, not `Requires=`: that would end the
  * application with each restart of the proxy.
