@@ -93,8 +93,11 @@ async function become(
   return replaceProcess('/bin/sh', shell, { ...environment, TULLE_JOIN_TOKEN: token });
 }
 
-/** On Deno, which cannot replace a process, and in the single executable, this process runs the proxy itself. */
-const canBecome = (): boolean => process.execve !== undefined && !isExecutable;
+/**
+ * Where this process does not become the proxy's, it runs the proxy itself: on Deno, which cannot replace a process, on Bun,
+ * which closes inherited sockets when it does, and in the single executable.
+ */
+const canBecome = (): boolean => process.execve !== undefined && !process.versions['bun'] && !isExecutable;
 let isExecutable = false;
 /** Whether this is the single executable, of which the proxy is a part. */
 export const bringsProxy = (): boolean => isExecutable;
