@@ -79,7 +79,7 @@ export class TestMachine {
   /** Ends it and removes its files. */
   async close(): Promise<void> {
     await this.crash();
-    removeGroups(this.cgroup);
+    await until('its processes have ended', () => removeGroups(this.cgroup));
     this.folder.dispose();
   }
 
@@ -99,12 +99,15 @@ for family in -4 -6; do
   ip $family rule | sed -n 's/^\\([0-9]*\\):.*/\\1/p' | grep -vxE '0|32766|32767' | xargs -r -n 1 ip $family rule del priority
 done`;
 
-function removeGroups(folder: string): void {
+/** @returns false: one holds a process that the kernel has not ended yet */
+function removeGroups(folder: string): boolean {
+  if (!existsSync(folder)) return true;
+  for (const entry of readdirSync(folder, { withFileTypes: true }))
+    if (entry.isDirectory()) removeGroups(join(folder, entry.name));
   try {
-    for (const entry of readdirSync(folder, { withFileTypes: true }))
-      if (entry.isDirectory()) removeGroups(join(folder, entry.name));
     rmdirSync(folder);
+    return true;
   } catch {
-    // One that still holds a process: the kernel has not ended it yet.
+    return false;
   }
 }
