@@ -13,6 +13,7 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { registerCaptureCommands } from './machine/capture.ts';
@@ -20,7 +21,6 @@ import { registerMachineCommands } from './machine/commands.ts';
 import { registerInject } from './machine/inject.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
-import { registerRevokeCommand } from './identity/revoke.ts';
 import { registerTokenCommands } from './tokens.ts';
 
 const program = new Command('tulle')

@@ -15,7 +15,7 @@ import {
   typeOfUrl,
 } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
-import { type Finding, type FindingReason, findingText } from '../compile/output/finding.ts';
+import type { Finding } from '../compile/output/finding.ts';
 import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
@@ -26,6 +26,7 @@ import { ChangeLog } from './change-log.ts';
 import { isConcerned, namesConcerned } from './concerned.ts';
 import { hasConnection, isConnected } from './connected.ts';
 import { DiscoveryError } from './discovery-error.ts';
+import { FindingLog } from './finding-log.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
 import { certificateNotes, ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
@@ -94,20 +95,7 @@ export interface DiscoveryOptions {
   readonly log?: Log;
 }
 
-/** So many findings are remembered, to be logged once each. */
-const MAX_REPORTED = 1000;
-
 const NO_FINDINGS: readonly Finding[] = [];
-
-/** What a finding means for requests. */
-const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
-  RuleNotTranslated: ': requests that this rule matches are answered with 500',
-  PolicyFailsClosed: '',
-  RuleWithoutEffect: '',
-  PatchLeftOut: '',
-  KeysNotAvailable: '',
-  FieldWithoutEffect: '',
-};
 
 export class DiscoveryService {
   private readonly options: DiscoveryOptions;
@@ -117,7 +105,7 @@ export class DiscoveryService {
   private readonly sessions: SessionTable;
   private readonly stopListening: () => void;
   private readonly queue: PushQueue<Session>;
-  private readonly reported = new Set<string>();
+  private readonly findings: FindingLog;
   private readonly changes = new ChangeLog();
   private readonly settlement = new Settlement(
     () => this.isSettled(),
@@ -132,10 +120,14 @@ export class DiscoveryService {
     this.events = options.events ?? eventsTo();
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
+    this.findings = new FindingLog(options.log ?? (() => {}));
     this.sessions = new SessionTable({
       limits: options.limits ?? {},
       ttlMs: options.sessionTtlMs ?? 300_000,
-      onForget: (session) => options.status?.report(session, NO_FINDINGS),
+      onForget: (session) => {
+        options.status?.report(session, NO_FINDINGS);
+        this.findings.forget(session);
+      },
     });
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
@@ -497,15 +489,11 @@ export class DiscoveryService {
     return compiled.nodeDigest === nodeDigest ? this.changes.since(compiled.step) : 'the node changed';
   }
 
-  /** To the resources' status, and to the log: each finding once. */
+  /** To the resources' status, and to the log. */
   private report(session: Session, findings: readonly Finding[]): void {
-    if (this.sessions.get(session.id)) this.options.status?.report(session, findings);
-    for (const finding of findings) {
-      const line = `config: ${findingText(finding)}${CONSEQUENCES[finding.reason]}`;
-      if (this.reported.has(line) || this.reported.size >= MAX_REPORTED) continue;
-      this.reported.add(line);
-      this.options.log?.(line);
-    }
+    if (!this.sessions.get(session.id)) return;
+    this.options.status?.report(session, findings);
+    this.findings.report(session, findings);
   }
 }
 

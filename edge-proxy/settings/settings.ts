@@ -127,6 +127,14 @@ const positive = z
   .string()
   .regex(/^[1-9]\d{0,8}$/, 'must be a whole number above 0')
   .transform(Number);
+const dnsServers = z.string().transform((text, context) =>
+  text.split(',').map((item) => {
+    const server = parseSocketAddress(item.trim(), DNS_PORT);
+    if (!server)
+      context.addIssue({ code: 'custom', message: `"${item}": must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT` });
+    return server ?? { address: '', port: 0 };
+  }),
+);
 const StaticFlags = z.strictObject({ ...common, config: z.string().min(1) });
 const MeshFlags = z
   .strictObject({
@@ -184,17 +192,7 @@ const MeshFlags = z
     'dns-port': z
       .union([z.literal('off').transform(() => 'off' as const), port], { error: 'must be a port number, or off' })
       .optional(),
-    'dns-upstream': z
-      .string()
-      .transform((text, context) =>
-        text.split(',').map((item) => {
-          const server = parseSocketAddress(item.trim(), DNS_PORT);
-          if (!server)
-            context.addIssue({ code: 'custom', message: `"${item}": must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT` });
-          return server ?? { address: '', port: 0 };
-        }),
-      )
-      .default([]),
+    'dns-upstream': dnsServers.default([]),
     'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
     'interception-mode': z.enum(['NONE', 'TPROXY'], { error: ({ input }) => modeRule(input) }).default('NONE'),
   })
@@ -227,7 +225,7 @@ export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' 
 export function dnsPortOf(settings: Pick<MeshSettings, 'dns-port' | 'interception-mode'>): number | undefined {
   const { 'dns-port': given, 'interception-mode': mode } = settings;
   if (given !== undefined) return given === 'off' ? undefined : given;
-  return (mode as string) === 'TPROXY' ? CAPTURE_PORTS.dns : undefined;
+  return mode === 'TPROXY' ? CAPTURE_PORTS.dns : undefined;
 }
 
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };

@@ -90,7 +90,7 @@ const headlessHosts = generator<
 >(
   { endpoints: true, service: true, network: true, domainSuffix: true },
   ({ endpoints, service, network, domainSuffix }) => {
-    // Those of the first port are those of all.
+    // Each endpoint is listed for every port: once is enough.
     const port = service.ports[0]?.number;
     const reached = endpoints.filter(
       (endpoint) =>

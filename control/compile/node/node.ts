@@ -11,9 +11,10 @@ import { type CompiledNode, type CompileNode, type Eager, inOneGo, type Work } f
 import { distinctFindings, type Finding, findingText } from '../output/finding.ts';
 import { type Layer, ResourceSet } from '../output/resource-set.ts';
 import { snapshotOf } from '../output/snapshot.ts';
-import { type LeftOut, patchFindings } from '../patches/patch.ts';
+import { patchFindings } from '../patches/patch.ts';
 import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
+import { aliasFindings } from '../scope/alias-findings.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { scopeOf, withServices } from '../scope/scope.ts';
 import { exactHosts, sidecarFindings, sidecarsOf } from '../scope/sidecars.ts';
@@ -71,7 +72,7 @@ class NodeAt implements CompiledNode {
     this.sources = sources;
     this.sets = sets;
     this.own = own;
-    this.errors = findingsOf(own, clustersOf(place).leftOut());
+    this.errors = findingsOf(own, clustersOf(place));
     this.eager = place.onDemand ? eagerIn(place, sets) : undefined;
   }
 
@@ -97,9 +98,11 @@ class NodeAt implements CompiledNode {
 const NO_FINDINGS: readonly Finding[] = Object.freeze([]);
 
 /** The same list for the same findings. */
-function findingsOf({ errors, leftOut }: Parts, leftOutOfClusters: readonly LeftOut[]): readonly Finding[] {
-  if (errors.length + leftOut.length + leftOutOfClusters.length === 0) return NO_FINDINGS;
-  return sharedList([...distinctFindings(errors), ...patchFindings([...leftOut, ...leftOutOfClusters])]);
+function findingsOf({ errors, leftOut }: Parts, called: ClusterLayers): readonly Finding[] {
+  const [ofClusters, leftOutOfClusters] = [called.findings(), called.leftOut()];
+  if (errors.length + leftOut.length + ofClusters.length + leftOutOfClusters.length === 0) return NO_FINDINGS;
+  const found = distinctFindings([...errors, ...ofClusters]);
+  return sharedList([...found, ...patchFindings([...leftOut, ...leftOutOfClusters])]);
 }
 
 /** Kinds that a node's resources are made of, besides services, their endpoints and routes. */
@@ -160,7 +163,7 @@ export function compileWithNotes(
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);
   const { sets, own, called } = inOneGo(compileAt(place));
-  const findings = findingsOf(own, called.leftOut()).map(findingText);
+  const findings = findingsOf(own, called).map(findingText);
   for (const message of [...called.notes(), ...own.notes, ...findings]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
   noteMissingKeys(place.tokenPolicies, note);
@@ -256,6 +259,12 @@ function* compileAt(place: Place): Work<CompiledPlace> {
     ...own.errors,
     ...routeFindings({ forms: place.scope.routes }),
     ...sidecarFindings(place.view, place.proxy),
+    ...aliasFindings({
+      services: place.view.services,
+      forms: place.view.routes,
+      rules: place.view.resources('DestinationRule'),
+      domainSuffix: place.view.settings.domainSuffix,
+    }),
     ...tokenPolicyFindings({
       workloads: place.proxy.workloads,
       tokenPolicies: place.tokenPolicies,
