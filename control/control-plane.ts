@@ -14,6 +14,7 @@ import { installRoutes } from './api/install.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
 import { heldJoinRoutes } from './api/joins.ts';
+import { leaveRoutes } from './api/leave.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
@@ -266,6 +267,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       joinRoutes({ ...joining, joins, judges: { ...policies.judges, token: tokenJudge(tokens) }, events }),
     );
     app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
+    app.route('/', leaveRoutes({ joins, report }));
     app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
     app.route('/', authorityRoutes(rotation, report));
     app.route('/', discoveryApi(discovery, report));

@@ -1,6 +1,7 @@
 /** `tulle proxy` and `tulle run`: this process becomes the proxy, so that a sidecar is one process. */
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
+import { LISTEN_VARIABLE } from '../../shared/join/capture-ports.ts';
 import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { takeJoinToken } from './join-token.ts';
@@ -105,8 +106,12 @@ async function become(
   return replaceProcess('/bin/sh', shell, { ...environment, TULLE_JOIN_TOKEN: token });
 }
 
-/** On Deno, which cannot replace a process, and in the single executable, this process runs the proxy itself. */
-const canBecome = (): boolean => process.execve !== undefined && !isExecutable;
+/**
+ * Where this process does not become the proxy's, it runs the proxy itself: on Deno, which cannot replace a process, on Bun and
+ * Node where sockets are inherited, which both close when they replace themselves, and in the single executable.
+ */
+const canBecome = (): boolean =>
+  process.execve !== undefined && !isExecutable && !(process.env['LISTEN_FDS'] || process.env[LISTEN_VARIABLE]);
 let isExecutable = false;
 /** Whether this is the single executable, of which the proxy is a part. */
 export const bringsProxy = (): boolean => isExecutable;
