@@ -18,6 +18,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Metafile } from 'esbuild';
 import pkg from '../package.json' with { type: 'json' };
+import { buildInstallFiles } from './install-files.ts';
 import { bundleWorker } from './worker/bundle.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -33,8 +34,12 @@ const BANNER = `// @bun
 import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);`;
 
-/** Replaces `folder` with the package. @returns the bundled libraries, sorted */
-export async function buildPackage(folder: string): Promise<string[]> {
+/**
+ * Replaces `folder` with the package.
+ * @param types without them it is the package as a bare machine installs it
+ * @returns the bundled libraries, sorted
+ */
+export async function buildPackage(folder: string, types = true): Promise<string[]> {
   rmSync(folder, { recursive: true, force: true });
   const bundles = [
     await bundle(['control/cli/main.ts', ...LIBRARY], folder, 'control/cli'),
@@ -43,9 +48,11 @@ export async function buildPackage(folder: string): Promise<string[]> {
   ];
   for (const name of LAUNCHER) copy(`control/cli/${name}`, folder);
   for (const name of ['README.md', 'LICENSE'].filter((file) => existsSync(join(ROOT, file)))) copy(name, folder);
-  declare(folder);
+  if (types) declare(folder);
   const libraries = [...new Set(bundles.flatMap(librariesOf))].sort();
   writeFileSync(join(folder, 'THIRD-PARTY-LICENSES'), libraries.map(licenseOf).join('\n'));
+  // What bare machines download is larger than the package by far.
+  writeFileSync(join(folder, '.npmignore'), 'install\n');
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest(), null, 2)}\n`);
   return libraries;
 }
@@ -133,4 +140,7 @@ if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {
   const folder = join(ROOT, 'dist');
   const libraries = await buildPackage(folder);
   process.stdout.write(`${folder}: tulle ${pkg.version}, with ${libraries.join(', ')} inside\n`);
+  const { files } = buildInstallFiles(folder, pkg.version, (line) => process.stderr.write(`${line}\n`));
+  for (const { name, bytes } of files)
+    process.stdout.write(`${join(folder, 'install', name)}: ${(bytes / 1e6).toFixed(1)} MB\n`);
 }

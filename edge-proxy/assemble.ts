@@ -21,6 +21,7 @@ import { bootstrapLimits, meshLimits, type ProcessLimits } from './overload/proc
 import { DataPlane } from './proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import type { HttpProxyAccess } from './settings/http-proxy-access.ts';
+import type { InheritedSockets } from './settings/inherited-sockets.ts';
 import { hostOf, type ProcessSettings, processSettings } from './settings/process-settings.ts';
 import type { MeshSettings, StaticSettings } from './settings/settings.ts';
 import { BootstrapError, loadBootstrap, runBootstrap } from './static.ts';
@@ -44,7 +45,11 @@ import { readMessage } from './xds/read-message.ts';
 const LOCAL_CLUSTER = 'local_cluster';
 
 /** What a whole proxy is given: it has a node in any case. */
-type ProxyEnv = CompilerEnv & { readonly own: OwnNode };
+export type ProxyEnv = CompilerEnv & {
+  readonly own: OwnNode;
+  /** On which captured connections arrive; absent: none are captured. */
+  readonly sockets?: InheritedSockets | undefined;
+};
 
 interface Assembled {
   readonly proxy: DataPlane;
@@ -89,6 +94,7 @@ export function assemble(
     compilers: compilersOf({ ...env, runtime, workloads, stats: countersOf(stats) }, telemetry, clusters, workloads),
     admission,
     fetchLimits: limits.fetches,
+    sockets: env.sockets,
   });
   const overload =
     limits.overload &&
@@ -212,18 +218,26 @@ function trustDomainOf(identity: IdentityManager): string | undefined {
   return identity.current && parseSpiffeId(identity.current.spiffeId).trustDomain;
 }
 
+/** What a mesh proxy is given by its process, besides its settings. */
+export interface GivenToProcess {
+  /** Undefined: there is no HTTP proxy. */
+  readonly httpProxy: HttpProxyAccess | undefined;
+  /** Undefined: no connections are captured. */
+  readonly sockets: InheritedSockets | undefined;
+}
+
 /** The proxy part of a mesh proxy: its secrets `default` and `ROOTCA` follow the identity. */
 export function meshProxyPart(
   runtime: Runtime,
   version: string,
   settings: MeshSettings,
-  httpProxy: HttpProxyAccess | undefined,
+  { httpProxy, sockets }: GivenToProcess,
 ) {
   return (identity: IdentityManager, { workers, drainMs, maxConnections }: ProcessSettings): ProxyPart => {
     const name = settings.name ?? settings['service-account'];
     // Of the cluster as the control plane names it for proxies that name none.
     const own = ownNode(nodeOf({ runtime, settings, version }), { app: name, cluster: 'Kubernetes' });
-    const env = { runtime, trustDomain: trustDomainOf(identity), own, httpProxy };
+    const env = { runtime, trustDomain: trustDomainOf(identity), own, httpProxy, sockets };
     const principal = () => identity.current?.spiffeId ?? '';
     const limits = meshLimits({ ...settings, 'max-connections': maxConnections }, drainMs);
     const { part, setSecrets } =
@@ -256,6 +270,7 @@ export async function startStaticProxy(
   version: string,
   settings: StaticSettings,
   quit: () => void,
+  sockets?: InheritedSockets,
 ): Promise<RunningProcess> {
   const text = await readText(runtime, settings.config, '--config');
   const refused = (error: unknown): never => {
@@ -271,10 +286,11 @@ export async function startStaticProxy(
   const taken = processSettings(settings, {}, hostOf(runtime));
   const { workers, drainMs, terminationDrainMs } = taken;
   const limits = bootstrapLimits(bootstrap, settings, drainMs);
+  const env = { runtime, trustDomain: undefined, own: node, sockets };
   const { part } =
     workers > 1
-      ? pooled(new WorkerPool(runtime, workers, workerInit(version, node, { trustDomain: undefined }, limits, workers)))
-      : assemble({ runtime, trustDomain: undefined, own: node }, version, () => '', limits);
+      ? pooled(new WorkerPool(runtime, workers, workerInit(version, node, env, limits, workers)))
+      : assemble(env, version, () => '', limits);
   await runBootstrap(part, bootstrap).catch(refused);
   const life = lifecycle(part, terminationDrainMs, async () => {});
   const own = { failure: () => undefined, metrics: () => '', refused: () => NONE };

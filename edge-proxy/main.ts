@@ -21,6 +21,6 @@ if (parent) {
   await runProcess({
     runtime,
     version: VERSION,
-    proxy: (settings, httpProxy) => meshProxyPart(runtime, VERSION, settings, httpProxy),
-    startStatic: (settings, quit) => startStaticProxy(runtime, VERSION, settings, quit),
+    proxy: (settings, given) => meshProxyPart(runtime, VERSION, settings, given),
+    startStatic: (settings, quit, sockets) => startStaticProxy(runtime, VERSION, settings, quit, sockets),
   });

@@ -4,6 +4,7 @@ import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadState } from './overload/overload-state.ts';
 import type { Runtime } from './runtime/runtime.ts';
+import type { InheritedSockets } from './settings/inherited-sockets.ts';
 import { Stats } from './telemetry/stats.ts';
 import { Fetches, type FetchLimits, type Want } from './upstream/fetches.ts';
 import { type Changes, type Compilers, RunningConfig, type Used } from './xds/apply.ts';
@@ -17,6 +18,8 @@ export interface ProxyOptions {
   readonly admission?: Admission;
   /** How long, and how many, requests and connections may wait for hosts that are fetched on demand. */
   readonly fetchLimits?: FetchLimits | undefined;
+  /** On which captured connections arrive; absent: none are captured. */
+  readonly sockets?: InheritedSockets | undefined;
 }
 
 const DRAIN_POLL_MS = 50;
@@ -42,6 +45,7 @@ export class DataPlane {
       warn,
       admission,
       new Fetches(runtime, options.fetchLimits),
+      options.sockets,
     );
   }
 

@@ -4,6 +4,12 @@ import { applicationEnvironment } from './application-environment.ts';
 import { type MeshProxyDeps, type RunningProcess, readText, startMeshProxy } from './mesh-proxy.ts';
 import type { Application, EndSignal, ProcessControl, Runtime } from './runtime/runtime.ts';
 import { accessUrl, accessWith, type HttpProxyAccess, newAccess } from './settings/http-proxy-access.ts';
+import {
+  checkCapture,
+  type InheritedSockets,
+  readInheritedSockets,
+  SOCKET_VARIABLES,
+} from './settings/inherited-sockets.ts';
 import { type Parsed, parseSettings, type StaticSettings, USAGE } from './settings/settings.ts';
 import { watchOpenPorts } from './watch-open-ports.ts';
 
@@ -12,9 +18,13 @@ export interface ProcessDeps {
   readonly version: string;
   readonly proxy: (
     settings: MeshProxyDeps['settings'],
-    httpProxy: HttpProxyAccess | undefined,
+    given: { readonly httpProxy: HttpProxyAccess | undefined; readonly sockets: InheritedSockets | undefined },
   ) => MeshProxyDeps['proxy'];
-  readonly startStatic: (settings: StaticSettings, quit: () => void) => Promise<RunningProcess>;
+  readonly startStatic: (
+    settings: StaticSettings,
+    quit: () => void,
+    sockets: InheritedSockets | undefined,
+  ) => Promise<RunningProcess>;
 }
 
 type Settings = Extract<Parsed, { settings: unknown }>;
@@ -62,6 +72,7 @@ function chooseOutput(host: ProcessControl, { settings, command }: Settings): vo
 async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed: Settings): Promise<void> {
   const host = runtime.process;
   const { command } = parsed;
+  const sockets = takeSockets(host, parsed);
   let running: RunningProcess | undefined;
   let application: Application | undefined;
   let stopping = false;
@@ -83,10 +94,11 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   if (command) host.onSignal('SIGHUP', () => quit('SIGHUP', SIGNAL_EXIT.SIGHUP));
   const quitByAdmin = () => quit('SIGTERM', 0);
   const access = await httpProxyAccess(runtime, parsed);
-  if (parsed.kind === 'static') running = await startStatic(parsed.settings, quitByAdmin);
+  if (parsed.kind === 'static') running = await startStatic(parsed.settings, quitByAdmin, sockets);
   else {
     const { settings } = parsed;
-    running = await startMeshProxy({ runtime, version, settings, proxy: proxy(settings, access) }, quitByAdmin);
+    const part = proxy(settings, { httpProxy: access, sockets });
+    running = await startMeshProxy({ runtime, version, settings, proxy: part }, quitByAdmin);
   }
   await running.ready;
   // Config may come into force while the proxy drains: no application starts then.
@@ -94,6 +106,7 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
   host.releaseStartup?.();
+  host.notifyReady?.((line) => host.log(line));
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
   if (parsed.settings.announce) {
     const { adminPort, outboundAddress } = running;
@@ -107,6 +120,7 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   application = host.startApplication(
     command,
     applicationEnvironment(host.environment, running.outboundAddress, access && accessUrl(access)),
+    Object.values(sockets ?? {}),
   );
   const stopWatching = watchOpenPorts(application, (line) => host.writeError(line));
   const { code, error } = await application.ended;
@@ -115,6 +129,14 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   application = undefined;
   // The application has ended: the sidecar sends its last responses, then stops.
   stop(code);
+}
+
+/** @throws Error naming the variable or the flag: sockets and mode must go together */
+function takeSockets(host: ProcessControl, parsed: Settings): InheritedSockets | undefined {
+  const sockets = readInheritedSockets(host.environment, host.pid);
+  for (const variable of SOCKET_VARIABLES) host.removeFromEnvironment(variable);
+  if (parsed.kind === 'mesh') checkCapture(parsed.settings['interception-mode'], sockets);
+  return sockets;
 }
 
 function kindOf(parsed: Settings): string {

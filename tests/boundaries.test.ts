@@ -220,8 +220,11 @@ describe('import boundaries', () => {
     const launchers = [
       'control/cli/bin.mjs',
       'deploy/build.ts',
+      'deploy/executable.ts',
+      'deploy/install-files.ts',
       'deploy/local/program.ts',
       'edge-proxy/runtime/process/application.ts',
+      'edge-proxy/runtime/process/service-manager.ts',
       'edge-proxy/runtime/workers.ts',
       'tests/bench/control/run.mjs',
       'tests/bench/run.mjs',

@@ -13,6 +13,7 @@ import { parseAllowedHosts } from '../jwks/allowed-addresses.ts';
 import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
+import { installFolder } from './machine/install-folder.ts';
 import { colour } from './output.ts';
 
 export interface ControlFlags {
@@ -40,6 +41,7 @@ export interface ControlFlags {
   jwksCaFile?: string;
   logFormat: string;
   logLevel: string;
+  installFiles?: string;
   announce?: boolean;
 }
 
@@ -171,6 +173,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
     issuerKeys: issuerKeys(flags),
+    installFiles: installFolder(flags.installFiles),
     version: pkg.version,
     log,
   });

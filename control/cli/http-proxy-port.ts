@@ -22,7 +22,8 @@ export async function httpProxyFlags(
     flagValue(args, `--${flag}`) ?? environment[`TULLE_${flag.toUpperCase().replaceAll('-', '_')}`];
   const isStatic = args.some((word) => word === '-c' || word === '--config' || word.startsWith('--config='));
   const data = given('data');
-  if (isStatic || !data || given('http-proxy-port') || given('type') === 'router') return [];
+  const isCaptured = given('interception-mode') === 'TPROXY';
+  if (isStatic || isCaptured || !data || given('http-proxy-port') || given('type') === 'router') return [];
   const path = join(data, 'http-proxy-port');
   const kept = read(path);
   if (kept !== undefined && (await isFree(kept))) return ['--http-proxy-port', String(kept)];

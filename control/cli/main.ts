@@ -15,6 +15,9 @@ import {
 import { ControlApi } from './connection.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
+import { registerCaptureCommands } from './machine/capture.ts';
+import { registerMachineCommands } from './machine/commands.ts';
+import { registerInject } from './machine/inject.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 import { registerTokenCommands } from './tokens.ts';
@@ -117,6 +120,10 @@ program
   )
   .option('--log-format <format>', 'text, or json with a line for each event', 'text')
   .option('--log-level <level>', 'error, warn, info or debug', 'info')
+  .option(
+    '--install-files <folder>',
+    'what machines that join download: the folder install of a build (default: that of this package)',
+  )
   .option('--announce', 'print one JSON line with address and port once ready')
   .action(async (flags) => {
     const { runControl } = await import('./control.ts');
@@ -135,7 +142,7 @@ program
   .action(async () => {
     const { becomeProxy, splitRuntime } = await import('./proxy.ts');
     const { runtime, rest } = splitRuntime(process.argv.slice(3));
-    becomeProxy(runtime, rest);
+    await becomeProxy(runtime, rest);
   });
 
 program
@@ -161,7 +168,11 @@ program
 
 registerResourceCommands(program);
 
+registerInject(program);
 registerTokenCommands(program);
+
+registerMachineCommands(program);
+registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));
 
 client(
   program
@@ -245,7 +256,7 @@ async function proxyHelp(name: 'run' | 'proxy'): Promise<void> {
   program.commands.find((command) => command.name() === name)?.outputHelp();
   process.stdout.write(name === 'run' ? '\nProxy flags, before --:\n' : '\nProxy flags:\n');
   const { becomeProxyHelp } = await import('./proxy.ts');
-  becomeProxyHelp();
+  await becomeProxyHelp();
 }
 
 program

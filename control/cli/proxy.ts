@@ -1,13 +1,15 @@
 /** `tulle proxy` and `tulle run`: this process becomes the proxy, so that a sidecar is one process. */
 import process from 'node:process';
+import { pathToFileURL } from 'node:url';
 import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { takeJoinToken } from './join-token.ts';
 
-import { bunBinary, denoBinary, proxyCommand, type RuntimeName } from './runtimes.mjs';
+import { bunBinary, denoBinary, program, proxyCommand, type RuntimeName, runtimeCommand } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
 export function chooseRuntime(asked: string | undefined): RuntimeName {
+  if (!canBecome()) return ownRuntime(asked);
   if (asked === undefined) return bunBinary() ? 'bun' : 'node';
   if (asked === 'node' || (asked === 'bun' && bunBinary()) || (asked === 'deno' && denoBinary()))
     return asked as RuntimeName;
@@ -31,26 +33,31 @@ export function splitRuntime(flags: readonly string[]): { runtime: string | unde
   return { runtime, rest };
 }
 
-/** Prints the proxy's flags. Returns only by throwing. */
-export function becomeProxyHelp(): never {
-  const [program, ...rest] = proxyCommand(chooseRuntime(undefined));
-  return replaceProcess(program, [program, ...rest, '--help'], process.env);
+/** How the `tulle` command is started on that runtime, without its arguments; undefined where it is not installed. */
+export function ownCommandOn(runtime: 'bun' | 'deno'): readonly string[] | undefined {
+  const there = runtime === 'bun' ? bunBinary() : denoBinary();
+  return there ? runtimeCommand(runtime, program('./main')) : undefined;
 }
 
-/** `tulle proxy`. Returns only by throwing. */
-export function becomeProxy(runtimeFlag: string | undefined, args: readonly string[]): never {
+/** Prints the proxy's flags. */
+export function becomeProxyHelp(): Promise<void> {
+  const runtime = chooseRuntime(undefined);
+  if (!canBecome()) return runHere(['--help']);
+  const [binary, ...rest] = proxyCommand(runtime);
+  return replaceProcess(binary, [binary, ...rest, '--help'], process.env);
+}
+
+/** `tulle proxy`. */
+export function becomeProxy(runtimeFlag: string | undefined, args: readonly string[]): Promise<void> {
   return become('proxy', chooseRuntime(runtimeFlag), args, []);
 }
 
-/**
- * `tulle run`: the proxy starts `command` once it is ready, passes signals on and ends with its exit code. Returns only by
- * throwing.
- */
+/** `tulle run`: the proxy starts `command` once it is ready, passes signals on and ends with its exit code. */
 export async function becomeSidecar(
   runtimeFlag: string | undefined,
   args: readonly string[],
   command: readonly string[],
-): Promise<never> {
+): Promise<void> {
   if (command.length === 0) throw new CliError('run: names no command; write "tulle run [flags] -- COMMAND"');
   const runtime = chooseRuntime(runtimeFlag);
   const port = await httpProxyFlags(args, process.env);
@@ -66,21 +73,64 @@ $token
 END
 `;
 
-function become(what: string, runtime: RuntimeName, flags: readonly string[], command: readonly string[]): never {
+async function become(
+  what: string,
+  runtime: RuntimeName,
+  flags: readonly string[],
+  command: readonly string[],
+): Promise<void> {
   const { token, args, environment } = takeJoinToken(flags, process.env);
-  const [program, ...first] = proxyCommand(runtime);
-  const words = [program, ...first, ...args];
   process.stderr.write(`tulle: ${what} on ${runtime}\n`);
-  if (token === undefined) return replaceProcess(program, [...words, ...command], environment);
+  if (!canBecome()) {
+    // The proxy takes it out of the environment before it starts anything.
+    if (token !== undefined) process.env['TULLE_JOIN_TOKEN'] = token;
+    return runHere([...args, ...command]);
+  }
+  const [binary, ...first] = proxyCommand(runtime);
+  const words = [binary, ...first, ...args];
+  if (token === undefined) return replaceProcess(binary, [...words, ...command], environment);
   const shell = ['sh', '-c', WITH_TOKEN, 'sh', ...words, '--join-token-file', TOKEN_FILE, ...command];
   return replaceProcess('/bin/sh', shell, { ...environment, TULLE_JOIN_TOKEN: token });
 }
 
+/** On Deno, which cannot replace a process, and in the single executable, this process runs the proxy itself. */
+const canBecome = (): boolean => process.execve !== undefined && !isExecutable;
+let isExecutable = false;
+/** Whether this is the single executable, of which the proxy is a part. */
+export const bringsProxy = (): boolean => isExecutable;
+
+/** @throws CliError where another one is requested */
+function ownRuntime(asked: string | undefined): RuntimeName {
+  const own = process.versions['bun'] !== undefined ? 'bun' : process.versions['deno'] !== undefined ? 'deno' : 'node';
+  if (asked === undefined || asked === own) return own;
+  throw new CliError(
+    `--runtime ${asked}: this command runs on ${own}, which cannot start another one; leave the flag out`,
+  );
+}
+
+/** How the proxy's program is loaded into this process; the single executable brings it along. */
+let loadProxy = (): Promise<unknown> => import(pathToFileURL(program('../../edge-proxy/main')).href);
+
+/** @param load imports `edge-proxy/main`, which runs the proxy with the arguments of this process */
+export function setProxyProgram(load: () => Promise<unknown>): void {
+  isExecutable = true;
+  loadProxy = load;
+}
+
+/** Resolves once the proxy has started; it ends the process. */
+async function runHere(args: readonly string[]): Promise<void> {
+  process.argv.splice(2, process.argv.length, ...args);
+  // Those of a command: a proxy outlives the readers of its output.
+  process.removeAllListeners('uncaughtException');
+  for (const output of [process.stdout, process.stderr]) output.removeAllListeners('error');
+  await loadProxy();
+}
+
 function replaceProcess(
-  program: string,
+  binary: string,
   words: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): never {
   if (!process.execve) throw new CliError(`needs a Node with process.execve (24 or newer), found ${process.version}`);
-  return process.execve(program, words, environment);
+  return process.execve(binary, words, environment);
 }

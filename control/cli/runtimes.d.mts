@@ -10,3 +10,5 @@ export function program(path: string): string;
 export function runtimeCommand(runtime: RuntimeName, script: string): [string, ...string[]];
 /** How to start the proxy on a runtime: [command, ...arguments]. @throws when the runtime is absent */
 export function proxyCommand(runtime: RuntimeName): [string, ...string[]];
+/** The `tulle` command of this package or checkout. */
+export const launcher: string;

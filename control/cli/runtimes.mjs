@@ -13,6 +13,9 @@ export function program(path) {
   return firstFile([at('mjs')]) ?? at('ts');
 }
 
+/** The `tulle` command of this package or checkout, which a service starts. */
+export const launcher = fileURLToPath(new URL('./tulle', import.meta.url));
+
 /** The folder of an installed package, or undefined. */
 function packageFolder(name) {
   for (const base of require.resolve.paths(name) ?? []) {

@@ -1,5 +1,4 @@
 /** The keys of token issuers in a control plane: what the mesh asks for is fetched, and comes to be in its view. */
-import type { ResourceOfKind } from '../../shared/resources/registry.ts';
 import { type Finding, findingText } from '../compile/output/finding.ts';
 import type { KeySets } from '../mesh/key-sets.ts';
 import { resourceId } from '../mesh/mesh-resource.ts';
@@ -8,7 +7,7 @@ import type { AllowedHosts } from './allowed-addresses.ts';
 import { keyFetcher } from './key-fetcher.ts';
 import { KeyResolver } from './key-resolver.ts';
 import { KeyStore, loadKeys } from './key-store.ts';
-import { keyFindings, wantedSources } from './wanted-sources.ts';
+import { KEY_KINDS, type KeyPolicy, keyFindings, wantedSources } from './wanted-sources.ts';
 
 export interface IssuerKeysSettings {
   /** Hosts that may have addresses which are not public. */
@@ -46,11 +45,11 @@ export async function keepIssuerKeys(
   { folder, mesh, status, log, onError }: IssuerKeysDependencies,
 ): Promise<() => Promise<void>> {
   const store = new KeyStore(folder, Date.now, onError);
-  const policies = () => mesh.current().resources('RequestAuthentication');
+  const policies = (): KeyPolicy[] => KEY_KINDS.flatMap((kind) => [...mesh.current().resources(kind)]);
   const logged = new Map<string, ReadonlySet<string>>();
   let reporting: ReturnType<typeof setTimeout> | undefined;
   let published = false;
-  const report = (policy: ResourceOfKind<'RequestAuthentication'>): void => {
+  const report = (policy: KeyPolicy): void => {
     const findings = keyFindings(policy, (source) => resolver.state(source));
     const id = resourceId(policy);
     const lines = new Set(findings.map(findingText));
@@ -87,9 +86,9 @@ export async function keepIssuerKeys(
   // Keys of an earlier process are in the view before any proxy is served.
   if (published) await nextView(mesh);
   const stopListening = mesh.onChange((_view, { resources, deleted }) => {
-    if (!resources.has('RequestAuthentication')) return;
+    if (!KEY_KINDS.some((kind) => resources.has(kind))) return;
     for (const resource of deleted)
-      if (resource.kind === 'RequestAuthentication') {
+      if ((KEY_KINDS as readonly string[]).includes(resource.kind)) {
         logged.delete(resourceId(resource));
         status.report(`keys of ${resourceId(resource)}`, []);
       }

@@ -15,7 +15,12 @@ export const NO_KEY_SETS: KeySets = new Map();
 export type KeySource = { readonly uri: string } | { readonly issuer: string };
 
 /** Undefined: the rule holds its keys itself, or says nowhere where they are. */
-export function keySourceOf({ jwks, jwksUri, jwks_uri: older, issuer }: JwtRule): KeySource | undefined {
+export function keySourceOf({
+  jwks,
+  jwksUri,
+  jwks_uri: older,
+  issuer,
+}: Partial<Pick<JwtRule, 'jwks' | 'jwksUri' | 'jwks_uri' | 'issuer'>>): KeySource | undefined {
   if (jwks) return undefined;
   const uri = jwksUri || older;
   if (uri) return { uri };

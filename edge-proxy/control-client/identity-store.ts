@@ -1,18 +1,15 @@
 /** The proxy's identity on disk: one file, so that key, certificate and trust bundle always belong together. */
-import * as z from 'zod';
 import { decodeCertificates } from '../../shared/identity/certificate.ts';
+import {
+  formatIdentity,
+  IDENTITY_FILE,
+  parseIdentity,
+  type StoredIdentity,
+} from '../../shared/identity/identity-file.ts';
 import { importPrivateKey, keyMatches } from '../../shared/identity/keys.ts';
 import { identityOf } from '../../shared/identity/svid-identity.ts';
 import type { Files, KeyPair } from '../runtime/runtime.ts';
 import { readRoots, trustedPath } from '../x509/trusted-path.ts';
-
-const FILE = 'identity.json';
-const Stored = z.strictObject({
-  version: z.literal(1),
-  privateKey: z.string(),
-  certificateChain: z.string(),
-  trustBundle: z.string(),
-});
 
 /** What a proxy is and whom it trusts. Immutable; a rotation makes a new one. */
 export interface Identity {
@@ -51,7 +48,7 @@ export class IdentityStore {
   constructor(files: Files, folder: string) {
     this.#files = files;
     this.#folder = folder;
-    this.path = `${folder.replace(/\/+$/, '')}/${FILE}`;
+    this.path = `${folder.replace(/\/+$/, '')}/${IDENTITY_FILE}`;
   }
 
   /** @returns undefined when there is none @throws Error when it is corrupt, expired, or does not fit together */
@@ -65,19 +62,18 @@ export class IdentityStore {
   /** Durable when the promise resolves; mode 0600 in a folder of 0700. */
   async save({ keyPair, trustBundle }: Identity): Promise<void> {
     const { privateKey, certificateChain } = keyPair;
-    const text = JSON.stringify({ version: 1, privateKey, certificateChain, trustBundle } satisfies z.infer<
-      typeof Stored
-    >);
+    const text = formatIdentity({ privateKey, certificateChain, trustBundle });
     await this.#files.makeFolder(this.#folder, 0o700);
     await this.#files.writeAtomic(this.path, new TextEncoder().encode(text), 0o600);
   }
 }
 
-function parse(bytes: Uint8Array): z.infer<typeof Stored> {
+function parse(bytes: Uint8Array): StoredIdentity {
+  let text: string;
   try {
-    return Stored.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    // The parser's own words could quote the key.
     throw new Error('the file is corrupt');
   }
+  return parseIdentity(text);
 }

@@ -9,7 +9,7 @@ export interface NodeSettings {
   readonly name: string;
   readonly ip: string;
   readonly labels: Readonly<Record<string, string>>;
-  readonly interceptionMode: 'NONE';
+  readonly interceptionMode: 'NONE' | 'TPROXY';
   readonly domainSuffix: string;
   /** `region/zone/subzone`, parts may be missing. */
   readonly locality: string | undefined;
@@ -17,7 +17,7 @@ export interface NodeSettings {
   readonly runtime: string;
   /** Application port by service port name or number, where it differs. */
   readonly appPorts: Readonly<Record<string, number>>;
-  /** Where outbound listeners bind; absent: a loopback address of this workload's own, see `outboundAddress`. */
+  /** Where outbound listeners bind without capture; absent: a loopback address of this workload's own, see `outboundAddress`. */
   readonly outboundBind: string | undefined;
   /** Loopback port for HTTP proxy requests; absent: none. */
   readonly httpProxyPort: number | undefined;
@@ -42,7 +42,9 @@ export function buildNode(settings: NodeSettings): Node {
       INTERCEPTION_MODE: settings.interceptionMode,
       ISTIO_VERSION: '1.28.0',
       ...(Object.keys(settings.appPorts).length === 0 ? {} : { APP_PORTS: { ...settings.appPorts } }),
-      ...(settings.type === 'sidecar' ? { OUTBOUND_BIND: settings.outboundBind ?? outboundAddress(id) } : {}),
+      ...(settings.type === 'sidecar' && settings.interceptionMode === 'NONE'
+        ? { OUTBOUND_BIND: settings.outboundBind ?? outboundAddress(id) }
+        : {}),
       ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),

@@ -3,6 +3,7 @@ import type { DownstreamInfo } from '../http/request/request-context.ts';
 import type { ListenerAdmission } from '../overload/admission.ts';
 import type { Clock, Connection, Listening, Runtime } from '../runtime/runtime.ts';
 import { type ConnectionRecord, connectionRecord } from '../tcp/connection-record.ts';
+import type { CapturedListeners } from './captured-listeners.ts';
 import type { CertificateChoice } from './certificate-choice.ts';
 import { Candidate, type ConnectionFilter, type Denied, logDenial, stillAdmits } from './connection-filter.ts';
 import type { ChainFinder, ConnectionFacts } from './filter-chain.ts';
@@ -61,6 +62,12 @@ export interface CompiledListener {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** False: it is given captured connections, by the address that they were sent to. */
+  readonly bindToPort: boolean;
+  /** Inherited listening sockets, on which captured connections arrive; empty: it has a socket of its own. */
+  readonly descriptors: readonly number[];
+  /** Captured connections go to the listener at their original destination, where there is one. */
+  readonly handsOver: boolean;
   /** Permissions of the file of a Unix domain socket. */
   readonly mode?: number;
   readonly backlog: number | undefined;
@@ -76,6 +83,9 @@ export interface CompiledListener {
 
 const NOTHING = new Uint8Array(0);
 
+/** The listeners that captured connections are handed to. */
+export type CapturedServers = CapturedListeners<ListenerServer>;
+
 /** A bound socket whose config may be replaced under it. */
 export class ListenerServer {
   config: CompiledListener;
@@ -83,12 +93,15 @@ export class ListenerServer {
   private listening: Listening | undefined;
   private readonly connections = new Set<Connection>();
   private readonly cuts = new Set<ReturnType<typeof setTimeout>>();
+  private readonly captured: CapturedServers;
   private accepting = true;
+  private stopped = false;
   private readonly admission: ListenerAdmission;
   private readonly handshakes: HandshakeTimers;
 
-  constructor(runtime: Runtime, config: CompiledListener, admission: ListenerAdmission) {
+  constructor(runtime: Runtime, config: CompiledListener, admission: ListenerAdmission, captured: CapturedServers) {
     this.runtime = runtime;
+    this.captured = captured;
     this.admission = admission;
     this.config = config;
     this.handshakes = new HandshakeTimers(
@@ -97,26 +110,33 @@ export class ListenerServer {
     );
   }
 
-  /** @throws ListenError */
+  /** @throws ListenError, or Error where another listener has the address for captured connections */
   async open(): Promise<void> {
-    const { address, port, mode, backlog, reusePort, chains } = this.config;
+    const { address, port, bindToPort, descriptors, mode, backlog, reusePort, chains } = this.config;
+    if (!bindToPort) {
+      const remove = this.captured.add(this.config, this);
+      this.listening = { address, port, close: async () => remove() };
+      return;
+    }
     const plaintext = !chains.some((chain) => chain.secure);
-    this.listening = await this.runtime.listen(
-      {
-        address,
-        port,
-        reusePort,
-        plaintext,
-        ...(mode === undefined ? {} : { mode }),
-        ...(backlog ? { backlog } : {}),
-      },
-      (connection) => this.onConnection(connection),
-    );
+    const options = {
+      address,
+      port,
+      plaintext,
+      ...(mode === undefined ? {} : { mode }),
+      ...(backlog ? { backlog } : {}),
+    };
+    const take = (connection: Connection) => this.onConnection(connection);
+    this.listening =
+      descriptors.length > 0
+        ? await listenOnAll(descriptors, (descriptor) => this.runtime.listen({ ...options, descriptor }, take))
+        : await this.runtime.listen({ ...options, reusePort }, take);
   }
 
-  /** Where it listens; the port is the kernel's choice when 0 was configured. */
+  /** Where it listens; the port is the kernel's choice when 0 was configured. Undefined: it binds none. */
   get bound(): { address: string; port: number } | undefined {
-    return this.listening && { address: this.listening.address, port: this.listening.port };
+    if (!this.listening || !this.config.bindToPort) return undefined;
+    return { address: this.listening.address, port: this.listening.port };
   }
 
   /** New connections and the next requests of those open take the new config at once. */
@@ -176,6 +196,7 @@ export class ListenerServer {
 
   /** Connections that are sniffed or in their handshake, closed now. Served ones belong to their terminal. */
   async stop(): Promise<void> {
+    this.stopped = true;
     await this.drain();
     for (const timer of this.cuts) clearTimeout(timer);
     for (const connection of this.connections) connection.destroy();
@@ -196,7 +217,22 @@ export class ListenerServer {
   };
 
   private onConnection(connection: Connection): void {
-    if (!this.accepting || !this.admission.admit()) {
+    const { handsOver, port } = this.config;
+    // A connection to the proxy's own port was not captured.
+    const to =
+      handsOver && connection.localPort !== port
+        ? this.captured.find(connection.localAddress, connection.localPort)
+        : undefined;
+    (to ?? this).take(connection);
+  }
+
+  /** The kernel may have accepted captured connections before the sockets closed: no other process will serve them. */
+  private get takes(): boolean {
+    return this.accepting || (!this.stopped && (!this.config.bindToPort || this.config.descriptors.length > 0));
+  }
+
+  private take(connection: Connection): void {
+    if (!this.takes || !this.admission.admit()) {
       connection.destroy();
       return;
     }
@@ -266,9 +302,18 @@ export class ListenerServer {
   ): void {
     const { log } = this.config;
     if (!log) return;
-    const record = connectionRecord(downstreamOf(connection, facts.serverName), this.runtime.monotonicMs());
+    const record = connectionRecord(this.downstreamOf(connection, facts.serverName), this.runtime.monotonicMs());
     describe(record);
     log(record);
+  }
+
+  private downstreamOf(connection: Connection, serverName: string): DownstreamInfo {
+    const { bindToPort, descriptors, port } = this.config;
+    return downstreamOf(
+      connection,
+      serverName,
+      !bindToPort || (descriptors.length > 0 && connection.localPort !== port),
+    );
   }
 
   private serve(
@@ -279,7 +324,7 @@ export class ListenerServer {
     firstBytes: Uint8Array,
     ended: boolean,
   ): void {
-    const downstream = downstreamOf(connection, serverName);
+    const downstream = this.downstreamOf(connection, serverName);
     const { log } = this.config;
     let record: ConnectionRecord | undefined;
     if (log) {
@@ -430,13 +475,33 @@ const PLAIN: Sniffed = {
   ended: false,
 };
 
-function downstreamOf(connection: Connection, serverName: string): DownstreamInfo {
+/** All or none. */
+async function listenOnAll(
+  descriptors: readonly number[],
+  listen: (descriptor: number) => Promise<Listening>,
+): Promise<Listening> {
+  const opened: Listening[] = [];
+  const close = async () => {
+    for (const listening of opened) await listening.close();
+  };
+  try {
+    for (const descriptor of descriptors) opened.push(await listen(descriptor));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const { address, port } = opened[0]!;
+  return { address, port, close };
+}
+
+function downstreamOf(connection: Connection, serverName: string, redirected: boolean): DownstreamInfo {
   const { tls } = connection;
   return {
     remoteAddress: connection.remoteAddress,
     remotePort: connection.remotePort,
     localAddress: connection.localAddress,
     localPort: connection.localPort,
+    redirected,
     secure: tls !== undefined,
     serverName,
     peerUris: tls?.peerUris ?? [],

@@ -15,7 +15,8 @@ export function bunRuntime(): Runtime {
   return {
     ...shared,
     listen: (options, onConnection) =>
-      options.plaintext && !isUnixAddress(options.address)
+      // Bun's own sockets take no descriptor.
+      options.plaintext && options.descriptor === undefined && !isUnixAddress(options.address)
         ? nativeListen(options, onConnection)
         : shared.listen(options, onConnection),
     connect: (to, tls, handler, onOpen) =>

@@ -11,6 +11,7 @@ import { garbageCollection, startupRelease } from './collect-garbage.ts';
 import { cores } from './cores.ts';
 import { startApplication } from './process/application.ts';
 import { followParentOutput, redirectOutput, writeError, writeOut } from './process/output.ts';
+import { notifyReady } from './process/service-manager.ts';
 import { processLog } from './process-log.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
@@ -145,6 +146,7 @@ export const files: Files = {
 
 export const processControl: ProcessControl = {
   startWorker,
+  pid: process.pid,
   cores: () => cores(),
   parent: parentChannel(),
   environment: process.env,
@@ -152,6 +154,7 @@ export const processControl: ProcessControl = {
     delete process.env[name];
   },
   startApplication,
+  notifyReady,
   redirectOutput,
   args: process.argv.slice(2),
   onSignal(signal, handler) {

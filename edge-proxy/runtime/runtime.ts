@@ -152,6 +152,8 @@ export interface ListenOptions {
   readonly address: string;
   /** 0: chosen by the kernel; of a unix socket. */
   readonly port: number;
+  /** A listening socket that this process inherited, instead of one that is made; its port must be `port`. */
+  readonly descriptor?: number;
   /** No TLS is terminated here as things stand: the runtime may take sockets that serve plaintext best. */
   readonly plaintext?: boolean;
   readonly reusePort?: boolean;
@@ -303,8 +305,12 @@ export interface Application {
 }
 
 export interface ProcessControl {
-  /** Starts this program again as a worker that shares its listening ports; absent where the runtime cannot. */
-  readonly startWorker?: () => WorkerProcess;
+  /**
+   * Starts this program again as a worker that shares its listening ports; absent where the runtime cannot.
+   * @param descriptors which it inherits, under the same numbers
+   */
+  readonly startWorker?: (descriptors: readonly number[]) => WorkerProcess;
+  readonly pid: number;
   /** Cores this process may use, at least 1. */
   cores(): number;
   /** In a worker: the way to its parent. */
@@ -313,11 +319,17 @@ export interface ProcessControl {
   readonly args: readonly string[];
   /** Child processes no longer get the variable. What the process was started with stays in /proc. */
   removeFromEnvironment(name: string): void;
-  /** Starts a program on this process's standard streams. */
+  /**
+   * Starts a program on this process's standard streams.
+   * @param withheld descriptors that this process inherited, and the program does not
+   */
   startApplication(
     command: readonly [string, ...string[]],
     environment: Readonly<Record<string, string | undefined>>,
+    withheld: readonly number[],
   ): Application;
+  /** Tells the service manager that started this process that it is ready; absent: there can be none. */
+  notifyReady?(report: (line: string) => void): void;
   /**
    * `writeOut` and `writeError`, of workers started later too, go to the end of `file`, or without one to standard error.
    * @throws Error where the file cannot be opened

@@ -42,8 +42,9 @@ export function listen(
   server.once('error', refuse);
   server.listen(
     {
-      host: options.address,
-      port: options.port,
+      ...(options.descriptor === undefined
+        ? { host: options.address, port: options.port }
+        : { fd: options.descriptor }),
       backlog: options.backlog ?? DEFAULT_BACKLOG,
       ...(options.reusePort ? { reusePort: true } : {}),
     },
@@ -51,8 +52,13 @@ export function listen(
       server.off('error', refuse);
       // Later errors are of accept (EMFILE …): the listener continues.
       server.on('error', () => {});
-      const address = server.address() as net.AddressInfo;
-      resolve({ address: address.address, port: address.port, close: () => closeServer(server) });
+      const address = server.address() as net.AddressInfo | null;
+      if (options.descriptor !== undefined && address?.port !== options.port) {
+        server.close();
+        const at = address ? `listens at port ${address.port}` : 'is no listening socket';
+        return refuse(new Error(`descriptor ${options.descriptor} ${at}`));
+      }
+      resolve({ address: address!.address, port: address!.port, close: () => closeServer(server) });
     },
   );
   return promise;

@@ -7,11 +7,14 @@ import type { Channel, WorkerProcess } from './runtime.ts';
 
 const MARK = 'TULLE_WORKER_PROCESS';
 
-/** Starts this program again as a worker: same runtime, same file, no arguments. */
-export function startWorker(): WorkerProcess {
+/**
+ * Starts this program again as a worker: same runtime, same file, no arguments.
+ * @param descriptors which it inherits, under the same numbers
+ */
+export function startWorker(descriptors: readonly number[]): WorkerProcess {
   const child = fork(process.argv[1]!, [], {
     env: { ...process.env, ...logVariables(), ...outputVariable(), [MARK]: '1' },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', 'inherit', 'inherit', ...placed(descriptors), 'ipc'],
   });
   child.on('error', () => child.kill('SIGKILL'));
   let over = false;
@@ -29,6 +32,12 @@ export function startWorker(): WorkerProcess {
     },
     kill: () => void child.kill('SIGKILL'),
   };
+}
+
+/** Each at the index of its number. The channel comes after them: on Deno it would replace a descriptor of its number. */
+function placed(descriptors: readonly number[]): ('ignore' | number)[] {
+  const count = Math.max(0, ...descriptors.map((descriptor) => descriptor - 2));
+  return Array.from({ length: count }, (_, index) => (descriptors.includes(index + 3) ? index + 3 : 'ignore'));
 }
 
 /** The channel to the parent, in a worker; undefined in any other process. */

@@ -29,7 +29,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              (default: none with tulle proxy; tulle run makes one for each run)
   --outbound-bind ADDRESS    where outbound listeners bind                     [TULLE_OUTBOUND_BIND]
                              (default: an address of the workload's own in 127.64.0.0/10)
-  --interception-mode NONE   the only mode yet                                 [TULLE_INTERCEPTION_MODE]
+  --interception-mode MODE   NONE (default), or TPROXY: connections are captured by the machine's [TULLE_INTERCEPTION_MODE]
+                             rules and arrive on inherited sockets (TULLE_LISTEN_FDS, or systemd's LISTEN_FDS)
 
   --discovery MODE           on-demand (default): fetch a host when it is first used; [TULLE_DISCOVERY]
                              eager: hold all hosts that may be called, as gateways always do
@@ -119,63 +120,77 @@ const positive = z
   .regex(/^[1-9]\d{0,8}$/, 'must be a whole number above 0')
   .transform(Number);
 const StaticFlags = z.strictObject({ ...common, config: z.string().min(1) });
-const MeshFlags = z.strictObject({
-  ...common,
-  'control-plane': z
-    .string({ error: 'is required (or -c FILE)' })
-    .transform((text) => text.split(',').map((url) => url.trim()))
-    .refine(
-      (urls) => urls.every((url) => CONTROL_PLANE.test(url)),
-      'must be https://HOST:PORT, several joined by commas',
-    )
-    .refine((urls) => new Set(urls).size === urls.length, 'must not name an address twice'),
-  'trust-bundle': z.string().min(1).optional(),
-  'join-token': z.string().min(1).optional(),
-  'join-token-file': z.string().min(1).optional(),
-  data: z.string({ error: 'is required: the folder for key, certificate and last good config' }).min(1),
-  namespace: name.default('default'),
-  'service-account': name.default('default'),
-  name: z
-    .string()
-    .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a DNS name')
-    .optional(),
-  type: z.enum(['sidecar', 'router'], { error: 'must be sidecar or router' }).default('sidecar'),
-  ip: z.string().regex(PATTERNS.ip, 'must be an IP address').default('127.0.0.1'),
-  labels: pairs('K=V,K=V').default({}),
-  'app-port': pairs('NAME=PORT')
-    .transform((found, ctx) => {
-      const out: Record<string, number> = {};
-      for (const [key, value] of Object.entries(found)) {
-        const parsed = port.safeParse(value);
-        if (parsed.success) out[key] = parsed.data;
-        else ctx.addIssue({ code: 'custom', message: `"${key}=${value}": must be NAME=PORT` });
-      }
-      return out;
-    })
-    .default({}),
-  locality: z
-    .string()
-    .regex(/^[^/]+(\/[^/]*){0,2}$/, 'must be REGION/ZONE/SUBZONE')
-    .optional(),
-  'domain-suffix': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
-  'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').optional(),
-  'max-memory-mb': positive.optional(),
-  'max-loop-lag-ms': positive.optional(),
-  'max-connections': positive.optional(),
-  discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('on-demand'),
-  'host-wait-ms': z
-    .string()
-    .regex(/^\d{1,5}$/, 'must be a number of milliseconds')
-    .transform(Number)
-    .default(1000),
-  'unused-host-seconds': positive.default(3600),
-  'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
-  'http-proxy-secret-file': z.string().min(1).optional(),
-  'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
-  'interception-mode': z
-    .literal('NONE', { error: 'must be NONE: traffic capture is not supported yet' })
-    .default('NONE'),
-});
+const MeshFlags = z
+  .strictObject({
+    ...common,
+    'control-plane': z
+      .string({ error: 'is required (or -c FILE)' })
+      .transform((text) => text.split(',').map((url) => url.trim()))
+      .refine(
+        (urls) => urls.every((url) => CONTROL_PLANE.test(url)),
+        'must be https://HOST:PORT, several joined by commas',
+      )
+      .refine((urls) => new Set(urls).size === urls.length, 'must not name an address twice'),
+    'trust-bundle': z.string().min(1).optional(),
+    'join-token': z.string().min(1).optional(),
+    'join-token-file': z.string().min(1).optional(),
+    data: z.string({ error: 'is required: the folder for key, certificate and last good config' }).min(1),
+    namespace: name.default('default'),
+    'service-account': name.default('default'),
+    name: z
+      .string()
+      .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a DNS name')
+      .optional(),
+    type: z.enum(['sidecar', 'router'], { error: 'must be sidecar or router' }).default('sidecar'),
+    ip: z.string().regex(PATTERNS.ip, 'must be an IP address').default('127.0.0.1'),
+    labels: pairs('K=V,K=V').default({}),
+    'app-port': pairs('NAME=PORT')
+      .transform((found, ctx) => {
+        const out: Record<string, number> = {};
+        for (const [key, value] of Object.entries(found)) {
+          const parsed = port.safeParse(value);
+          if (parsed.success) out[key] = parsed.data;
+          else ctx.addIssue({ code: 'custom', message: `"${key}=${value}": must be NAME=PORT` });
+        }
+        return out;
+      })
+      .default({}),
+    locality: z
+      .string()
+      .regex(/^[^/]+(\/[^/]*){0,2}$/, 'must be REGION/ZONE/SUBZONE')
+      .optional(),
+    'domain-suffix': z.string().regex(PATTERNS.domain, 'must be a DNS name').default('cluster.local'),
+    'trust-domain': z.string().regex(PATTERNS.domain, 'must be a DNS name').optional(),
+    'max-memory-mb': positive.optional(),
+    'max-loop-lag-ms': positive.optional(),
+    'max-connections': positive.optional(),
+    discovery: z.enum(['on-demand', 'eager'], { error: 'must be on-demand or eager' }).default('on-demand'),
+    'host-wait-ms': z
+      .string()
+      .regex(/^\d{1,5}$/, 'must be a number of milliseconds')
+      .transform(Number)
+      .default(1000),
+    'unused-host-seconds': positive.default(3600),
+    'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
+    'http-proxy-secret-file': z.string().min(1).optional(),
+    'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
+    'interception-mode': z.enum(['NONE', 'TPROXY'], { error: ({ input }) => modeRule(input) }).default('NONE'),
+  })
+  .superRefine((settings, ctx) => {
+    if (settings['interception-mode'] !== 'TPROXY') return;
+    const refuse = (flag: string, reason: string) => ctx.addIssue({ code: 'custom', path: [flag], message: reason });
+    if (settings.type === 'router')
+      refuse('interception-mode', 'must be NONE with --type router: gateways capture nothing');
+    for (const flag of ['http-proxy-port', 'outbound-bind'] as const)
+      if (settings[flag] !== undefined)
+        refuse(flag, 'does not go with --interception-mode TPROXY: connections are captured');
+  });
+
+function modeRule(mode: unknown): string {
+  return mode === 'REDIRECT'
+    ? 'must be NONE or TPROXY: REDIRECT needs SO_ORIGINAL_DST, which no runtime gives; use TPROXY'
+    : 'must be NONE or TPROXY';
+}
 interface Derived {
   /** Where neither flags nor a file name a port. */
   readonly defaultAdminPort: number;

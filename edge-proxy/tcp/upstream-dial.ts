@@ -3,7 +3,7 @@ import type { ResetReason } from '../http/message/stream.ts';
 import type { Connection, Runtime } from '../runtime/runtime.ts';
 import { xxHash64 } from '../upstream/balancing/xx-hash.ts';
 import type { Cluster, Endpoint, Located } from '../upstream/cluster.ts';
-import { type Dialling, dial } from '../upstream/dial.ts';
+import { type Dialling, dial, targetOf } from '../upstream/dial.ts';
 import type { StreamSource } from '../upstream/stream-client.ts';
 import type { ConnectionRecord } from './connection-record.ts';
 import { openTunnel, type TunnelClient, type TunnelRequest } from './http-tunnel.ts';
@@ -53,12 +53,12 @@ export class UpstreamDial {
     else this.dial(this.choose());
   }
 
-  /** The cluster has no endpoints but the one that the server name leads to. */
+  /** The cluster has no endpoints but the one that the server name, or the original destination, leads to. */
   private resolveDestination(resolveDestination: NonNullable<Cluster['resolveDestination']>): void {
-    const { serverName } = this.record.downstream;
+    const { downstream } = this.record;
     const { sniPort } = this.config;
-    const named = sniPort > 0 && serverName !== '';
-    const found = named ? resolveDestination(`${serverName}:${sniPort}`, undefined) : undefined;
+    const name = sniPort > 0 && downstream.serverName !== '' ? `${downstream.serverName}:${sniPort}` : '';
+    const found = name === '' && !downstream.redirected ? undefined : resolveDestination(name, undefined, downstream);
     if (!(found instanceof Promise)) {
       this.dial(found);
       return;
@@ -97,8 +97,7 @@ export class UpstreamDial {
     const { cluster } = this;
     const { runtime, tunnel } = this.config;
     if (tunnel) return openTunnel(tunnel.streams, { cluster, endpoint }, tunnel.request, client);
-    const to = { address: endpoint.address, port: endpoint.port, preface: endpoint.preface, ...cluster.dial };
-    return dial(runtime, to, endpoint.tls('raw'), cluster.connectTimeoutMs, client);
+    return dial(runtime, targetOf(endpoint, cluster.dial), endpoint.tls('raw'), cluster.connectTimeoutMs, client);
   }
 
   private opened(connection: Connection, endpoint: Endpoint): void {

@@ -94,7 +94,7 @@ export function namespaceOf(principal: string): string {
 export function labelsOf(
   own: OwnIdentity,
   direction: Direction,
-  cluster: Cluster | undefined,
+  to: Destination | undefined,
   other: Identified,
   secure: boolean,
 ): Record<string, string> {
@@ -102,17 +102,27 @@ export function labelsOf(
   // As documented: principals are set where peer authentication was used.
   const authenticated = other.principal !== '';
   const self: Identified = { workload: own.workload, principal: authenticated ? own.principal() : '' };
-  const destination = cluster?.destination;
+  const destination = to?.destination;
   return {
     reporter: inbound ? 'destination' : 'source',
     ...prefixed('source', inbound ? other : self),
     ...prefixed('destination', inbound ? self : other),
     destination_service: destination?.host ?? UNKNOWN,
-    destination_service_name: destination?.name ?? cluster?.name ?? UNKNOWN,
+    destination_service_name: destination?.name ?? to?.name ?? UNKNOWN,
     destination_service_namespace: destination?.namespace ?? UNKNOWN,
     // Only the destination can say; Istio's source reports read `unknown` too.
     connection_security_policy: inbound ? (secure && authenticated ? 'mutual_tls' : 'none') : UNKNOWN,
   };
+}
+
+/** What the labels of a destination are made of. */
+export type Destination = Pick<Cluster, 'name' | 'destination'>;
+
+/** As istio_stats: a request that the route `block_all` answers is one to BlackHoleCluster. */
+const BLOCKED: Destination = { name: 'BlackHoleCluster', destination: undefined };
+
+export function destinationOf({ cluster, route }: RequestContext): Destination | undefined {
+  return cluster ?? (route?.name === 'block_all' ? BLOCKED : undefined);
 }
 
 /** The other side of a request: what is known of it is one object for as long as it stays the same; a principal, or ''. */

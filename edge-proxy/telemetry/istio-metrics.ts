@@ -17,6 +17,7 @@ import {
 } from '../upstream/workload-metadata.ts';
 import {
   type Direction,
+  destinationOf,
   identified,
   LABELS,
   labelsOf,
@@ -309,7 +310,7 @@ export class IstioMetrics {
       ...labelsOf(
         this.own,
         direction,
-        request.cluster,
+        destinationOf(request),
         identified(direction, request, peer),
         request.downstream.secure,
       ),
@@ -340,7 +341,7 @@ export class IstioMetrics {
 
 /** The cluster object is the key: when config replaces it, its labels are rebuilt. */
 function byCodeOf<S>(cache: Cache<S>, request: RequestContext, peer: Peer | string, flags: string): Map<number, S> {
-  const byHost = nested(cache, request.cluster);
+  const byHost = nested(cache, destinationOf(request));
   const byPeer = nested(byHost, request.upstreamHost ?? '');
   return nested(nested(byPeer, peer), flags);
 }

@@ -53,6 +53,9 @@ export interface EndpointStats {
  */
 export type Located = Endpoint | 'unresolved' | 'overflow' | 'not redirected' | undefined;
 
+/** The addresses of an accepted connection; the local one is its original destination where it was redirected. */
+export type AcceptedEnds = ConnectionEnds & { readonly redirected?: boolean };
+
 /** How a retry chooses its host (RetryPolicy's retryHostPredicate and retryPriority). */
 export interface RetryHostRules {
   readonly avoidPrevious: boolean;
@@ -150,10 +153,15 @@ export interface Cluster extends Circuit {
   ): Endpoint | undefined;
   /**
    * Instead of `pick`, where requests say themselves where they go.
-   * @param authority the requested host
+   * @param authority the requested host; '' for a connection that names none
+   * @param client the connection that was accepted; absent: the request is the proxy's own
    * @returns a promise, which is never rejected, while a name is looked up
    */
-  resolveDestination?(authority: string, headers: HeaderMap | undefined): Located | Promise<Located>;
+  resolveDestination?(
+    authority: string,
+    headers: HeaderMap | undefined,
+    client?: AcceptedEnds | undefined,
+  ): Located | Promise<Located>;
   /** The endpoint as a request for this authority sees it, whose name its TLS asks for; absent: all see the same. */
   secured?(endpoint: Endpoint, authority: string): Endpoint;
   /** The endpoint as one client's connections or requests see it, which its PROXY protocol names; absent: all see the same. */

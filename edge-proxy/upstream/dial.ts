@@ -1,5 +1,6 @@
 /** Opening a connection: it opens, fails, or takes too long, whichever comes first, and is reported once. */
 import type { Connection, ConnectionHandler, DialTarget, Runtime, TlsContext } from '../runtime/runtime.ts';
+import type { DialOptions, Endpoint } from './cluster.ts';
 
 export type Dialler = Pick<Runtime, 'connect'>;
 
@@ -16,6 +17,20 @@ export interface DialClient {
 export interface Dialling {
   /** Gives the dial up. @returns false: it was open, or had failed, already */
   cancel(): boolean;
+}
+
+/** Istio's sources of connections to the own application: what a node is configured with is of one family. */
+const PASSTHROUGH_SOURCES: Readonly<Record<string, string>> = { '127.0.0.6': '::6', '::6': '127.0.0.6' };
+
+/** Where a connection to an endpoint goes, and from where: captured connections are of both families. */
+export function targetOf(
+  { address, port, preface }: Pick<Endpoint, 'address' | 'port' | 'preface'>,
+  options: DialOptions | undefined,
+): DialTarget {
+  const to = { address, port, preface, ...options };
+  const from = options?.localAddress;
+  if (from === undefined || from.includes(':') === address.includes(':')) return to;
+  return { ...to, localAddress: PASSTHROUGH_SOURCES[from] ?? from };
 }
 
 /** @param timeoutMs until the connection, TLS included, is there; 0: the caller has a limit of its own */

@@ -5,7 +5,7 @@ import { batchClock } from '../http/codec/batch-clock.ts';
 import type { UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { Clock, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
-import { type DialFailure, dial } from './dial.ts';
+import { type DialFailure, dial, targetOf } from './dial.ts';
 import { PooledConnection } from './pooled-connection.ts';
 import { type Lease, refusal, type StreamClient } from './stream-client.ts';
 
@@ -222,8 +222,7 @@ export class EndpointPool {
       stats.cxTotal++;
       stats.cxActive++;
     }
-    const to = { address: endpoint.address, port: endpoint.port, preface: endpoint.preface, ...cluster.dial };
-    dial(this.runtime, to, this.tls, cluster.connectTimeoutMs, {
+    dial(this.runtime, targetOf(endpoint, cluster.dial), this.tls, cluster.connectTimeoutMs, {
       onOpen: (opened) => {
         const connection = new PooledConnection(this, opened, this.protocol, this.clock.monotonicMs());
         this.all.add(connection);

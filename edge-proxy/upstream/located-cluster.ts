@@ -1,10 +1,10 @@
 /**
- * Clusters that hold no endpoints of their own: each request says where it goes (ORIGINAL_DST by a header, Envoy's dynamic
- * forward proxy by the host name it asks for). What was located lately is kept, within a limit.
+ * Clusters that hold no endpoints of their own: each request says where it goes (ORIGINAL_DST by a header, or by the address
+ * that its captured connection was sent to; Envoy's dynamic forward proxy by the host name it asks for). What was located lately is kept, within a limit.
  */
 import type { HeaderMap } from '../http/message/header-map.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { Located } from './cluster.ts';
+import type { AcceptedEnds, Located } from './cluster.ts';
 import type { BalancedCluster } from './cluster-balanced.ts';
 import { type AddressFamily, byFamily } from './cluster-dns.ts';
 import { endpointId, type Host } from './host.ts';
@@ -56,20 +56,23 @@ class KnownHosts {
   }
 }
 
-/** Envoy's use_http_header: `x-envoy-original-dst-host: address:port`. */
-export function locateByHeader(
+/** Envoy's use_http_header, `x-envoy-original-dst-host: address:port`; without the header, where the connection was sent. */
+export function locateOriginal(
   cluster: BalancedCluster,
   header: string | undefined,
   limits: LocateLimits,
   now: () => number,
   make: HostMaker,
-): (authority: string, headers: HeaderMap | undefined) => Located {
+): (authority: string, headers: HeaderMap | undefined, client?: AcceptedEnds | undefined) => Located {
   const hosts = new KnownHosts(cluster, limits, now, make);
-  return (_, headers) => {
-    if (header === undefined) return 'not redirected';
-    const value = headers?.get(header);
-    const target = value === undefined ? undefined : parseTarget(value);
-    return target && hosts.get(target.address, target.port, '');
+  return (_, headers, client) => {
+    const value = header === undefined ? undefined : headers?.get(header);
+    if (value !== undefined) {
+      const target = parseTarget(value);
+      return target && hosts.get(target.address, target.port, '');
+    }
+    if (client?.redirected) return hosts.get(client.localAddress, client.localPort, '');
+    return header === undefined ? 'not redirected' : undefined;
   };
 }
 

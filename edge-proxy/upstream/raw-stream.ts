@@ -7,7 +7,7 @@ import type { ResponseHead } from '../http/message/message.ts';
 import type { Addresses, ResetReason, Sent, UpstreamStream } from '../http/message/stream.ts';
 import type { Connection, ConnectionHandler, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
-import { connectDetail, type DialFailure, dial } from './dial.ts';
+import { connectDetail, type DialFailure, dial, targetOf } from './dial.ts';
 import { type Lease, refusal, type StreamClient } from './stream-client.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -26,8 +26,7 @@ export function openRaw(
     return undefined;
   }
   use.connections++;
-  const { address, port, preface } = endpoint;
-  const dialling = dial(runtime, { address, port, preface, ...cluster.dial }, tls, cluster.connectTimeoutMs, {
+  const dialling = dial(runtime, targetOf(endpoint, cluster.dial), tls, cluster.connectTimeoutMs, {
     onOpen: (connection) => client.onStream(new RawStream(connection, cluster, client)),
     onFailed: (reason: DialFailure, detail: string) => {
       use.connections--;

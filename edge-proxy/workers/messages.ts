@@ -6,6 +6,7 @@ import type { HeldCertificates } from '../admin/certs.ts';
 import type { ClusterState } from '../admin/clusters.ts';
 import type { ListeningAddress } from '../listener/own-listeners.ts';
 import type { HttpProxyAccess } from '../settings/http-proxy-access.ts';
+import type { InheritedSockets } from '../settings/inherited-sockets.ts';
 import type { OwnNode } from '../telemetry/own-node.ts';
 import type { FetchedType, FetchLimits } from '../upstream/fetches.ts';
 import type { Changes } from '../xds/apply.ts';
@@ -16,6 +17,7 @@ export interface WorkerInit {
   readonly own: OwnNode;
   readonly trustDomain?: string;
   readonly httpProxy?: HttpProxyAccess;
+  readonly sockets?: InheritedSockets;
   readonly limits: {
     readonly perListener: readonly (readonly [string, number])[];
     readonly total?: number;

@@ -1,15 +1,15 @@
 /** The worker pool as the part of a proxy that carries traffic, and what each worker receives at its start. */
+import type { ProxyEnv } from '../assemble.ts';
 import type { ProxyPart } from '../mesh-proxy.ts';
 import type { ProcessLimits } from '../overload/process-limits.ts';
 import type { OwnNode } from '../telemetry/own-node.ts';
-import type { CompilerEnv } from '../xds/compilers.ts';
 import type { WorkerInit } from './messages.ts';
 import type { WorkerPool } from './pool.ts';
 
 export function workerInit(
   version: string,
   own: OwnNode,
-  { trustDomain, httpProxy }: Pick<CompilerEnv, 'trustDomain' | 'httpProxy'>,
+  { trustDomain, httpProxy, sockets }: Pick<ProxyEnv, 'trustDomain' | 'httpProxy' | 'sockets'>,
   limits: ProcessLimits,
   workers: number,
 ): WorkerInit {
@@ -21,6 +21,7 @@ export function workerInit(
     own,
     ...(trustDomain === undefined ? {} : { trustDomain }),
     ...(httpProxy === undefined ? {} : { httpProxy }),
+    ...(sockets === undefined ? {} : { sockets }),
     limits: {
       perListener: [...perListener].map(([listener, limit]) => [listener, share(limit)] as const),
       ...(total === undefined ? {} : { total: share(total) }),

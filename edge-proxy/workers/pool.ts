@@ -54,7 +54,7 @@ export class WorkerPool {
 
   private start(index: number): Worker {
     const worker = new Worker(
-      this.runtime.process.startWorker!(),
+      this.runtime.process.startWorker!(Object.values(this.init.sockets ?? {})),
       () => this.ended(index, worker),
       ({ type, name }) => this.want(type, name),
     );

@@ -9,7 +9,7 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerHandle {
   let principal = '';
   const { perListener, total, overload, drainMs, closeOnExpiry, fetches } = init.limits;
   const { proxy, part } = assemble(
-    { runtime, trustDomain: init.trustDomain, own: init.own, httpProxy: init.httpProxy },
+    { runtime, trustDomain: init.trustDomain, own: init.own, httpProxy: init.httpProxy, sockets: init.sockets },
     init.version,
     () => principal,
     { connections: { perListener: new Map(perListener), total }, overload, drainMs, closeOnExpiry, fetches },

@@ -9,10 +9,12 @@ import {
 } from '../../shared/xds/discovery.ts';
 import type { IndexedHost } from '../../shared/xds/indexed-host.ts';
 import { pathText } from '../config-error.ts';
-import type { Chain, CompiledListener } from '../listener/listener.ts';
+import { CapturedListeners } from '../listener/captured-listeners.ts';
+import type { CapturedServers, Chain, CompiledListener } from '../listener/listener.ts';
 import { ListenerServer } from '../listener/listener.ts';
 import type { Admission } from '../overload/admission.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import type { InheritedSockets } from '../settings/inherited-sockets.ts';
 import { type FetchedType, Fetches } from '../upstream/fetches.ts';
 import { hostOfCluster, OnDemandClusters } from './cluster/on-demand-clusters.ts';
 import { type CompileCluster, type RunningCluster, RunningClusters } from './cluster/running-clusters.ts';
@@ -90,6 +92,7 @@ export class RunningConfig {
   private readonly tcpClusters: OnDemandClusters;
   private readonly runtime: Runtime;
   private readonly parts: ListenerDeps;
+  private readonly captured: CapturedServers = new CapturedListeners();
   private queue: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -99,6 +102,7 @@ export class RunningConfig {
     warn: (line: string) => void,
     admission: Admission,
     fetches = new Fetches(runtime),
+    sockets?: InheritedSockets,
   ) {
     this.runtime = runtime;
     this.fetches = fetches;
@@ -141,6 +145,7 @@ export class RunningConfig {
       connectionLog: compilers.connectionLog,
       draining,
       admission,
+      sockets,
     };
   }
 
@@ -308,7 +313,7 @@ export class RunningConfig {
       ? move.made
       : compileListener(listener, this.parts, current?.chains ?? new Map());
     const before = current?.server.config;
-    if (current && before && before.address === compiled.address && before.port === compiled.port) {
+    if (current && before && samePlace(before, compiled)) {
       current.server.update(compiled);
       this.listeners.set(name, { server: current.server, chains });
       return;
@@ -321,7 +326,7 @@ export class RunningConfig {
   private async open(compiled: CompiledListener): Promise<ListenerServer> {
     const { name, address, port, ignoresTotalLimit } = compiled;
     const admission = this.parts.admission.listener(name, address, port, ignoresTotalLimit);
-    const server = new ListenerServer(this.runtime, compiled, admission);
+    const server = new ListenerServer(this.runtime, compiled, admission, this.captured);
     await server.open();
     return server;
   }
@@ -332,7 +337,7 @@ export class RunningConfig {
     for (const name of leaving) {
       if (name === compiled.name) continue;
       const server = this.listeners.get(name)?.server;
-      if (server?.config.address !== compiled.address || server.config.port !== compiled.port) continue;
+      if (!server || !samePlace(server.config, compiled)) continue;
       this.listeners.delete(name);
       server.update(compiled);
       return server;
@@ -366,6 +371,9 @@ function parsed<T extends ResourceType>(
   violations.set(`${type}/${resourceName(type, raw)}`, reason);
   return undefined;
 }
+
+const samePlace = (a: CompiledListener, b: CompiledListener): boolean =>
+  a.address === b.address && a.port === b.port && a.bindToPort === b.bindToPort;
 
 /** A name that is both removed and upserted stays: it was replaced. */
 function removals(type: ResourceType, changes: Changes): string[] {

@@ -7,6 +7,8 @@ export interface CaptureOptions {
   readonly inbound: InboundCapture;
   /** Port of the proxy's DNS server, to which queries for port 53 are redirected; undefined: they are not. */
   readonly dnsPort: number | undefined;
+  /** Servers whose queries are redirected. Default: every one, as Istio's `--capture-all-dns`. */
+  readonly dnsServers?: readonly string[];
   /** Whether IPv6 is redirected as well. Where it is not, it is left alone. */
   readonly ipv6: boolean;
 }
@@ -29,7 +31,15 @@ export interface OutboundCapture {
 
 /** Ports of workloads alone; while no proxy listens they are shut. */
 export interface InboundCapture {
-  /** `*`: every port but those excluded, SSH and the control plane's among them. */
+  /** `*`: every port but those excluded, 22 and 15000 to 15090 (NEVER_INBOUND). */
   readonly includePorts: '*' | readonly number[];
   readonly excludePorts: readonly number[];
+}
+
+/** Ports that are never captured inbound: SSH, and those of proxies and control planes. */
+export const NEVER_INBOUND = { ssh: 22, firstOfMesh: 15000, lastOfMesh: 15090 } as const;
+
+/** The operator's configuration or host is at fault; one line that names the field or the remedy. */
+export class CaptureError extends Error {
+  override name = 'CaptureError';
 }

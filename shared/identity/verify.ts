@@ -36,8 +36,28 @@ export interface VerifiedSvid extends SvidIdentity {
  * @throws ChainError
  */
 export async function verifyChain(options: VerifyOptions): Promise<VerifiedSvid> {
+  const path = await verifyPath(options);
+  const identity = identityOf(
+    path.map(({ facts }) => facts),
+    options.trustDomain,
+  );
+  return { ...identity, path: path.map(({ x509 }) => x509) };
+}
+
+export interface PathCertificate {
+  readonly facts: CertificateFacts;
+  readonly x509: X509Certificate;
+}
+
+/**
+ * A path from the leaf of a chain to one of `roots`, all of it within its validity. What the leaf's names must be is the
+ * caller's affair.
+ * @returns leaf first, root last
+ * @throws ChainError
+ */
+export async function verifyPath(options: Omit<VerifyOptions, 'trustDomain'>): Promise<readonly PathCertificate[]> {
   requireLength(options.chain.length);
-  const path = await findPathLater(
+  return findPathLater(
     searchPath({
       chain: options.chain.map(read),
       intermediates: (options.intermediates ?? []).map(known),
@@ -47,11 +67,6 @@ export async function verifyChain(options: VerifyOptions): Promise<VerifiedSvid>
     }),
     isSigned,
   );
-  const identity = identityOf(
-    path.map(({ facts }) => facts),
-    options.trustDomain,
-  );
-  return { ...identity, path: path.map(({ x509 }) => x509) };
 }
 
 /** The one URI name of a leaf. @throws ChainError no-spiffe-id unless it is exactly one, a SPIFFE id with a path */
@@ -64,15 +79,10 @@ export function isAuthority(certificate: X509Certificate): boolean {
   return mayIssue(known(certificate).facts);
 }
 
-interface Certificate {
-  readonly facts: CertificateFacts;
-  readonly x509: X509Certificate;
-}
-
 /** Of roots and intermediates, which are verified against again and again. */
-const parsed = new WeakMap<X509Certificate, Certificate>();
+const parsed = new WeakMap<X509Certificate, PathCertificate>();
 
-function known(x509: X509Certificate): Certificate {
+function known(x509: X509Certificate): PathCertificate {
   const before = parsed.get(x509);
   if (before) return before;
   const made = { facts: factsOf(new Uint8Array(x509.rawData)), x509 };
@@ -80,7 +90,7 @@ function known(x509: X509Certificate): Certificate {
   return made;
 }
 
-function read(der: Uint8Array): Certificate {
+function read(der: Uint8Array): PathCertificate {
   const facts = factsOf(der);
   try {
     return { facts, x509: new X509Certificate(new Uint8Array(der)) };
@@ -97,7 +107,7 @@ function factsOf(der: Uint8Array): CertificateFacts {
   }
 }
 
-async function isSigned(subject: Certificate, issuer: Certificate): Promise<boolean> {
+async function isSigned(subject: PathCertificate, issuer: PathCertificate): Promise<boolean> {
   try {
     return await subject.x509.verify({ publicKey: issuer.x509, signatureOnly: true });
   } catch {

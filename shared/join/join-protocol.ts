@@ -8,9 +8,12 @@ export const Evidence = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('token'), token: z.string().min(1).max(256) }),
   /** An OIDC token (compact JWS). */
   z.strictObject({ kind: z.literal('oidc'), token: z.string().min(1).max(16_384) }),
-  /** PEM chain, leaf first, and a signature (base64) by its key over the SHA-256 of `csr` (DER). */
+  /** PEM chain, leaf first, and a signature (base64) by its key that binds `csr`: `possession.ts`. */
   z.strictObject({ kind: z.literal('certificate'), chain: z.string().max(32_768), signature: z.string().max(2048) }),
-  /** An instance identity document, as the provider's metadata service gives it, and its signature where it is apart. */
+  /**
+   * What the provider's metadata service gives: of AWS the document and its `rsa2048` signature, of GCP the identity token
+   * (format full), of Azure the attested document whose nonce is `nonceOf` the CSR.
+   */
   z.strictObject({
     kind: z.enum(['aws', 'gcp', 'azure']),
     document: z.string().min(1).max(16_384),

@@ -18,6 +18,8 @@ function allowed(): boolean {
 
 export interface TestHost {
   readonly address: string;
+  /** Of a network with IPv6. */
+  readonly address6: string;
   /** The command that runs `command` there. */
   run(command: readonly string[]): string[];
 }
@@ -28,11 +30,18 @@ export class TestNetwork {
   private readonly id = `t${process.pid.toString(36)}${Math.floor(Math.random() * 1296).toString(36)}`;
   private readonly namespaces: string[] = [];
   readonly address: string = `${this.net}.1`;
+  private readonly net6 = `fd${Math.floor(Math.random() * 256)
+    .toString(16)
+    .padStart(2, '0')}:${process.pid.toString(16)}:`;
+  private readonly ipv6: boolean;
 
-  constructor() {
+  /** @param options whether hosts have an IPv6 address too, and a default route (to the test process, which forwards nothing) */
+  constructor({ ipv6 = false }: { readonly ipv6?: boolean } = {}) {
+    this.ipv6 = ipv6;
     const bridge = `${this.id}b`;
     ip('link', 'add', bridge, 'type', 'bridge');
     ip('addr', 'add', `${this.address}/24`, 'dev', bridge);
+    if (ipv6) ip('addr', 'add', `${this.net6}:1/64`, 'dev', bridge, 'nodad');
     ip('link', 'set', bridge, 'up');
   }
 
@@ -49,7 +58,13 @@ export class TestNetwork {
     ip('link', 'set', outer, 'master', `${this.id}b`, 'up');
     for (const device of ['lo', inner]) ip('-n', namespace, 'link', 'set', device, 'up');
     ip('-n', namespace, 'addr', 'add', `${address}/24`, 'dev', inner);
-    return { address, run: (command) => ['ip', 'netns', 'exec', namespace, ...command] };
+    const address6 = `${this.net6}:${number}`;
+    if (this.ipv6) {
+      ip('-n', namespace, 'addr', 'add', `${address6}/64`, 'dev', inner, 'nodad');
+      for (const router of [this.address, `${this.net6}:1`])
+        ip('-n', namespace, 'route', 'add', 'default', 'via', router);
+    }
+    return { address, address6, run: (command) => ['ip', 'netns', 'exec', namespace, ...command] };
   }
 
   /** After the programs on the hosts have ended. */

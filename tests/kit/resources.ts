@@ -29,6 +29,8 @@ interface Port {
   readonly number: number;
   readonly name: string;
   readonly protocol: string;
+  /** Of the workloads; default: `number`. */
+  readonly targetPort?: number;
 }
 
 /** A port that is named as its protocol. */

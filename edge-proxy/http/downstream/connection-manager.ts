@@ -85,7 +85,7 @@ export class ConnectionManager implements SessionGroup {
     for (const session of [...this.sessions]) session.applyTimerScale();
   }
 
-  /** Closes idle connections, the others with their current response. */
+  /** Connections end with their current response, or are idle for a moment. */
   drain(): void {
     this.drained = true;
     for (const session of [...this.sessions]) session.drain();

@@ -29,6 +29,9 @@ const headTimeout: LocalReply = {
   details: 'request_header_timeout',
 };
 
+/** How long an idle connection of HTTP/1 may still bring a request once its listener drains, in milliseconds. */
+const DRAINED_IDLE_MS = 1000;
+
 export class Session implements DownstreamOwner, ExchangeOwner {
   /** Both change where the config does, see ConnectionManager.handOverTo. */
   group: SessionGroup;
@@ -71,15 +74,19 @@ export class Session implements DownstreamOwner, ExchangeOwner {
     this.onIdle();
   }
 
-  /** Ends now if no request is under way, else with the current responses. */
+  /**
+   * The listener drains: ends with the current responses. HTTP/1 has no other way to tell a client than a response, so an
+   * idle connection stays for a moment: a request may be under way, and is answered with `connection: close`.
+   */
   drain(): void {
-    this.codec.drain();
+    if (this.codec.version === 'HTTP/2') this.codec.drain();
+    else if (this.codec.idle) this.onIdle();
   }
 
-  /** The config that admitted it was removed: as `drain`, and a request whose head is still coming is not served. */
+  /** The config that admitted it was removed. Ends now if no request is under way; one whose head is still coming is not served. */
   stopAfterCurrent(): void {
     this.configRemoved = true;
-    this.drain();
+    this.codec.drain();
   }
 
   /** Closes at once. */
@@ -158,7 +165,7 @@ export class Session implements DownstreamOwner, ExchangeOwner {
   }
 
   onIdle(): void {
-    this.timer.set(this.idleMs);
+    this.timer.set(this.config.draining() ? Math.min(this.idleMs || DRAINED_IDLE_MS, DRAINED_IDLE_MS) : this.idleMs);
   }
 
   onPartialHead(): void {
@@ -183,8 +190,8 @@ export class Session implements DownstreamOwner, ExchangeOwner {
       this.refuse(headTimeout, this.codec.rejectHead());
       return;
     }
-    const { stats } = this.config;
-    if (stats) stats.idleTimeout.value++;
+    const { stats, draining } = this.config;
+    if (stats && !draining()) stats.idleTimeout.value++;
     this.codec.drain();
   }
 

@@ -12,6 +12,8 @@ export interface DownstreamInfo {
   readonly remotePort: number;
   readonly localAddress: string;
   readonly localPort: number;
+  /** It was captured: the local address is where the client sent it. */
+  readonly redirected?: boolean;
   /** TLS was terminated here. */
   readonly secure: boolean;
   readonly serverName: string;

@@ -1,8 +1,7 @@
 /** Which endpoint an attempt of one request is sent to: the load balancer's choice, or the one that the request names. */
 
-import type { ConnectionEnds } from '../../runtime/runtime.ts';
 import type { Hash64 } from '../../upstream/balancing/xx-hash.ts';
-import type { Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
+import type { AcceptedEnds, Cluster, Endpoint, Located } from '../../upstream/cluster.ts';
 import type { HeaderMap } from '../message/header-map.ts';
 import type { ProxyRequest } from '../request/proxy-request.ts';
 import type { RetryPlan } from '../routing/retry-plan.ts';
@@ -13,7 +12,7 @@ export class EndpointChoice {
   /** The name that the peer must have is the route's, whatever an endpoint makes of the host. */
   private readonly tlsAuthority: string;
   /** The connection that the request came on. */
-  private readonly client: ConnectionEnds;
+  private readonly client: AcceptedEnds;
   private readonly hash: Hash64 | undefined;
   /** Set-Cookie of the hash policy, for the response. */
   private cookies: string[] | undefined = undefined;
@@ -39,7 +38,7 @@ export class EndpointChoice {
 
   /** Starts the look-up of the endpoint that the request names; undefined: it names none, and must be answered. */
   locate({ authority, headers }: ProxyRequest): Located | Promise<Located> {
-    return this.cluster.resolveDestination?.(authority, headers);
+    return this.cluster.resolveDestination?.(authority, headers, this.client);
   }
 
   /** All attempts go to this endpoint. */

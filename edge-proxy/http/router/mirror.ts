@@ -46,7 +46,7 @@ export function startMirrors(
     if (timeoutMs > 0) mirror.timeoutMs = timeoutMs;
     mirror.start(
       cluster.resolveDestination
-        ? cluster.resolveDestination(request.authority, request.headers)
+        ? cluster.resolveDestination(request.authority, request.headers, request.downstream)
         : cluster.pick(undefined, undefined),
     );
     started.push(mirror);

@@ -8,14 +8,19 @@ import { openPorts } from './open-ports.ts';
 /** As shells have them. */
 const EXIT = { notExecutable: 126, notFound: 127, signal: 128 };
 
-/** While this process lives, its end ends the application, unless SIGKILL ends it. */
+/**
+ * While this process lives, its end ends the application, unless SIGKILL ends it.
+ * @param withheld descriptors that this process inherited, and the application does not
+ */
 export function startApplication(
   [program, ...args]: readonly [string, ...string[]],
   environment: Readonly<Record<string, string | undefined>>,
+  withheld: readonly number[],
 ): Application {
   let child: ChildProcess;
+  const [command, words] = leavesOpen ? withoutDescriptors(program, args, withheld) : [program, args];
   try {
-    child = spawn(program, args, { stdio: 'inherit', env: environment });
+    child = spawn(command, words, { stdio: 'inherit', env: environment });
   } catch (error) {
     // Where others emit the error, Bun throws it.
     const ended = Promise.resolve(notStarted(program, error as NodeJS.ErrnoException));
@@ -44,6 +49,20 @@ export function startApplication(
     process.removeListener('exit', endWithParent);
   });
   return { pid: child.pid, kill, openPorts: async () => (child.pid === undefined ? [] : openPorts(child.pid)), ended };
+}
+
+/** Node and Bun close in a child what it is not given; in a child of Deno inherited descriptors stay open. */
+const leavesOpen = 'deno' in process.versions;
+
+/** A shell that closes them and becomes the program. It says itself, with the same exit codes, what it cannot start. */
+function withoutDescriptors(
+  program: string,
+  args: readonly string[],
+  descriptors: readonly number[],
+): [string, readonly string[]] {
+  if (descriptors.length === 0) return [program, args];
+  const script = `exec "$@" ${descriptors.map((descriptor) => `${descriptor}>&-`).join(' ')}`;
+  return ['/bin/sh', ['-c', script, 'sh', program, ...args]];
 }
 
 function notStarted(program: string, error: NodeJS.ErrnoException): ApplicationEnd {

@@ -4,7 +4,7 @@ import { durationMs } from '../../../shared/xds/message.ts';
 import { ConfigError } from '../../config-error.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { BalancedCluster } from '../../upstream/cluster-balanced.ts';
-import { DynamicForward, type HostMaker, locateByHeader } from '../../upstream/located-cluster.ts';
+import { DynamicForward, type HostMaker, locateOriginal } from '../../upstream/located-cluster.ts';
 
 const ORIGINAL_LIMITS = { maxHosts: 4096, hostTtlMs: 60_000 };
 
@@ -25,7 +25,7 @@ export function locateEndpoints(
     if (given?.httpHeaderName && !given.useHttpHeader)
       throw new ConfigError('originalDstLbConfig.httpHeaderName', 'needs useHttpHeader');
     const header = given?.useHttpHeader ? (given.httpHeaderName ?? 'x-envoy-original-dst-host') : undefined;
-    cluster.resolveDestination = locateByHeader(cluster, header?.toLowerCase(), ORIGINAL_LIMITS, deps.now, make);
+    cluster.resolveDestination = locateOriginal(cluster, header?.toLowerCase(), ORIGINAL_LIMITS, deps.now, make);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Listener resources compiled to what a ListenerServer runs. */
 
+import { LISTEN_VARIABLE } from '../../../shared/join/capture-ports.ts';
 import { unixAddress } from '../../../shared/match/unix-address.ts';
 import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
 import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
@@ -31,6 +32,7 @@ import { compileChains } from '../../listener/filter-chain.ts';
 import type { Chain, CompiledListener, Terminal } from '../../listener/listener.ts';
 import type { Admission } from '../../overload/admission.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
+import { descriptorsAt, type InheritedSockets } from '../../settings/inherited-sockets.ts';
 import {
   type ConnectionObserver,
   type ConnectionRecord,
@@ -69,6 +71,8 @@ export interface ListenerDeps {
   /** @param evenUnhealthy failed health checks alone are no reason */
   readonly draining: (evenUnhealthy: boolean) => boolean;
   readonly admission: Admission;
+  /** Undefined: no connections are captured. */
+  readonly sockets: InheritedSockets | undefined;
 }
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
@@ -77,6 +81,8 @@ const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_
 const RBAC = 'envoy.extensions.filters.network.rbac.v3.RBAC';
 const EXT_AUTHZ = 'envoy.extensions.filters.network.ext_authz.v3.ExtAuthz';
 const NETWORK_WASM = 'envoy.extensions.filters.network.wasm.v3.Wasm';
+const ORIGINAL_DST = 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst';
+const LISTENER_FILTERS: readonly string[] = [TLS_INSPECTOR, HTTP_INSPECTOR, ORIGINAL_DST];
 const TCP_PROXY = 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
 /** Istio asks for it, and a limit is due where Envoy's default has none. */
 const HANDSHAKE_MS = 15_000;
@@ -94,6 +100,7 @@ export function compileListener(
 ): { compiled: CompiledListener; chains: Map<string, Chain> } {
   refuseUnsupported(listener);
   const at = listenerAddress(listener);
+  const capture = captureOf(listener, at.port, parts.sockets);
   const chains = new Map<string, Chain>();
   const isHttpProxy = parts.httpProxy(listener) !== undefined;
   const chainOf = (chain: FilterChain, path: string): Chain => {
@@ -115,6 +122,7 @@ export function compileListener(
   const compiled: CompiledListener = {
     name: listener.name,
     ...at,
+    ...capture,
     backlog: listener.tcpBacklogSize,
     // Envoy's default is one socket a worker; here one process listens once unless asked.
     reusePort: parts.admission.sharesPorts || (listener.enableReusePort ?? false),
@@ -140,20 +148,38 @@ export function listenerAddress({
   return { address: unixAddress(pipe.path), port: 0, ...(pipe.mode ? { mode: pipe.mode } : {}) };
 }
 
+/** Its part in serving captured connections. @throws ConfigError where nothing is captured */
+function captureOf(
+  listener: Listener,
+  port: number,
+  sockets: InheritedSockets | undefined,
+): Pick<CompiledListener, 'bindToPort' | 'descriptors' | 'handsOver'> {
+  const { useOriginalDst: handsOver = false, bindToPort = true } = listener;
+  const filter = (listener.listenerFilters ?? []).findIndex((item) => typeOf(item.typedConfig) === ORIGINAL_DST);
+  const needs = !bindToPort ? 'bindToPort' : handsOver ? 'useOriginalDst' : `listenerFilters[${filter}]`;
+  if (bindToPort && !handsOver && filter < 0) return { bindToPort, descriptors: [], handsOver };
+  if (!sockets) throw new ConfigError(needs, `captured connections need ${SOCKETS}`);
+  if (!bindToPort) {
+    if (handsOver) throw new ConfigError('useOriginalDst', 'needs bindToPort');
+    return { bindToPort, descriptors: [], handsOver };
+  }
+  const descriptors = descriptorsAt(sockets, port);
+  if (descriptors.length === 0) throw new ConfigError(needs, `port ${port} is none of ${SOCKETS}`);
+  return { bindToPort, descriptors, handsOver };
+}
+
+const SOCKETS = `inherited transparent sockets (${LISTEN_VARIABLE})`;
+
 function refuseUnsupported(listener: Listener): void {
   const refuse = (field: string, why = 'is not supported') => {
     throw new Error(`${field}: ${why}`);
   };
-  const captured = 'needs transparent capture, which is not supported; use capture mode NONE';
-  if (listener.useOriginalDst) refuse('useOriginalDst', captured);
-  if (listener.transparent) refuse('transparent', captured);
-  if (listener.bindToPort === false) refuse('bindToPort', captured);
+  if (listener.transparent) refuse('transparent', 'is not supported: transparent sockets are inherited');
   if (listener.tcpKeepalive) refuse('tcpKeepalive');
   if (listener.perConnectionBufferLimitBytes === 0) refuse('perConnectionBufferLimitBytes', 'must be at least 1');
   if (listener.address.socketAddress?.protocol === 'UDP') refuse('address.socketAddress.protocol', 'must be TCP');
   for (const [i, filter] of (listener.listenerFilters ?? []).entries())
-    if (typeOf(filter.typedConfig) !== TLS_INSPECTOR && typeOf(filter.typedConfig) !== HTTP_INSPECTOR)
-      refuse(`listenerFilters[${i}]`, captured);
+    if (!LISTENER_FILTERS.includes(typeOf(filter.typedConfig))) refuse(`listenerFilters[${i}]`);
 }
 
 function compileChain(listener: Listener, chain: FilterChain, parts: ListenerDeps): Chain {

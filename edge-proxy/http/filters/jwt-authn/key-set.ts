@@ -1,6 +1,7 @@
 /** Signatures of tokens (RFC 7518 section 3, RFC 8037), verified with the keys of one set. */
 import type { CryptoKey } from '../../../../shared/identity/keys.ts';
-import { type Algorithm, CURVE_OF, type Key } from '../../../../shared/jwt/key-set.ts';
+import type { Algorithm, Key } from '../../../../shared/jwt/key-set.ts';
+import { verification } from '../../../../shared/jwt/verification.ts';
 import { ED25519_WRONG_LENGTH, NO_MATCHING_KEY, OK, type Status, VERIFICATION_FAILED } from './status.ts';
 import type { Token } from './token.ts';
 
@@ -50,25 +51,5 @@ export class KeySet {
       forms.set(alg, imported);
     }
     return imported;
-  }
-}
-
-type Parameters = { name: string; hash?: string; saltLength?: number; namedCurve?: string };
-
-/** The parameters of WebCrypto, to import a key and to verify with it. */
-function verification(alg: Algorithm): Parameters {
-  if (alg === 'EdDSA') return { name: 'Ed25519' };
-  const size = Number(alg.slice(2));
-  const hash = `SHA-${size}`;
-  switch (alg.slice(0, 2)) {
-    case 'RS':
-      return { name: 'RSASSA-PKCS1-v1_5', hash };
-    case 'PS':
-      // RFC 7518 section 3.5: the salt is as long as the hash.
-      return { name: 'RSA-PSS', hash, saltLength: size / 8 };
-    case 'ES':
-      return { name: 'ECDSA', hash, namedCurve: CURVE_OF[alg]! };
-    default:
-      return { name: 'HMAC', hash };
   }
 }

@@ -41,7 +41,7 @@ describe('a policy that is accepted, without a warning', () => {
   it.each([
     ['a service account', { serviceAccount: 'reviews' }],
     ['a name from a claim', { serviceAccountFromClaim: { claim: 'env', allowed: ['prod', 'staging'] } }],
-    ['everything', { group: 'reviews', labels: { 'a.b/c': 'd' }, ephemeral: true, ttl: '1h' }],
+    ['everything', { group: 'reviews', labels: { 'a.b/c': 'd' }, ephemeral: true }],
   ])('grants %s', (_, grant) => expect(found(rule({ oidc: OIDC }, grant)).violations).toEqual([]));
 });
 

@@ -154,9 +154,6 @@ export const JoinGrant = withRules(
     ),
     serviceAccount: name('Service account that the machine becomes; it is of no WorkloadGroup and registers nothing.'),
     serviceAccountFromClaim: NameFromClaim.describe('The service account by a claim of the token. For oidc only.'),
-    ttl: duration(1000).describe(
-      "The most that the machine's certificates live. Default: what the control plane allows.",
-    ),
   }),
   rules.oneGrant,
 );

@@ -1,0 +1,57 @@
+/** Commands about machines: `tulle invite`, `join`, `leave`, `check`, and `tulle control install`. */
+import { type Command, Option } from 'commander';
+import { client } from '../command-options.ts';
+import type { InviteFlags } from './invite.ts';
+import type { JoinFlags } from './join.ts';
+
+export function registerMachineCommands(program: Command): void {
+  client(
+    program
+      .command('invite')
+      .description(
+        'Invite machines: prints the one line with which a machine joins, nothing else, on standard output.',
+      ),
+  )
+    .option('--group <name>', 'the WorkloadGroup that the machine registers in')
+    .option('--service-account <name>', "of a machine without a group (default: the group's)")
+    .option('--uses <number>', 'how many machines may join with it', '1')
+    .option('--expires <duration>', 'until when, as 1h or 30m', '1h')
+    .option(
+      '--ephemeral',
+      'such a machine is removed with its certificate: its identity is not renewed after an outage',
+    )
+    .option('--labels <pair...>', 'labels that the workload has besides those of its group, as NAME=VALUE')
+    .option('--installed', 'print the short line, for a machine that has tulle')
+    .option('--no-sudo', 'the machine joins as a user: without capture of its traffic, and without root')
+    .action(async (flags: InviteFlags) => {
+      const { invite } = await import('./invite.ts');
+      await invite(flags);
+    });
+
+  program
+    .command('join')
+    .description(
+      'Make this machine a workload of the mesh: checks it, obtains a certificate, starts the proxy as a service. As root for the whole machine.',
+    )
+    .usage('[flags] [INVITATION | - | @FILE] [-- COMMAND | -- NAME.service]')
+    .argument('[invitation]', 'what "tulle invite" made: - reads it from standard input, @FILE from a file')
+    .argument('[application...]', 'behind --: a command to run with the proxy, or a systemd unit that waits for it')
+    .option('--no-service', 'keep the proxy in the foreground, in place of a systemd unit')
+    .option('--no-capture', 'redirect no traffic: applications use http_proxy')
+    .option('--no-dns', 'leave the names of this machine as they are')
+    .option('--address <ip>', 'under which peers reach it (default: its address on the way to the control plane)')
+    .option('--name <name>', "of the workload (default: the machine's)")
+    .addOption(new Option('--host-on').hideHelp())
+    .addOption(new Option('--host-off').hideHelp())
+    .action(async (invitation: string | undefined, application: string[], flags: JoinFlags) => {
+      const { join, splitApplication } = await import('./join.ts');
+      await join(...splitApplication(invitation, application, process.argv), flags);
+    });
+  program
+    .command('leave')
+    .description('Take this machine out of the mesh: rules, units, names, registration, user and data.')
+    .action(async () => {
+      const { leave } = await import('./leave.ts');
+      await leave();
+    });
+}

@@ -1,0 +1,54 @@
+/** What a sidecar container is, the same for every tool that starts it. */
+
+export interface InjectOptions {
+  /** Image of the sidecar, as `tulle:0.1.0`. */
+  readonly image: string;
+  /** Names of the services, task groups or containers that get a sidecar; empty: all that can have one. */
+  readonly only: readonly string[];
+  /** Without it the application reaches the mesh by `http_proxy`, and nothing needs NET_ADMIN. */
+  readonly capture: boolean;
+}
+
+/** The input cannot get a sidecar. One line that names the field and the remedy. */
+export class InjectError extends Error {
+  override name = 'InjectError';
+}
+
+/** Where the image has the program, and keeps its certificate. */
+export const PROGRAM = '/tulle';
+export const DATA = '/var/lib/tulle';
+/** Of the sidecar in explicit mode, on loopback of the network namespace that it shares with its application. */
+export const HTTP_PROXY_PORT = 15080;
+
+/**
+ * What the sidecar needs until it has set up capture: rules and transparent sockets, then another user and its data folder. It drops
+ * all of them before it serves.
+ */
+export const CAPABILITIES = ['NET_ADMIN', 'SETUID', 'SETGID', 'SETPCAP', 'CHOWN', 'DAC_OVERRIDE'] as const;
+
+/** Arguments of the program. @param invitation path of the file that holds it; undefined: it is in TULLE_INVITATION */
+export function sidecarArguments(
+  invitation: string | undefined,
+  { capture }: Pick<InjectOptions, 'capture'>,
+): string[] {
+  const explicit = capture ? [] : ['--no-capture', '--http-proxy-port', String(HTTP_PROXY_PORT)];
+  const given = invitation === undefined ? [] : [`@${invitation}`];
+  return ['join', '--no-service', '--data', DATA, ...explicit, ...given];
+}
+
+/** Ends with 0 once the sidecar has its configuration and certificate. */
+export const READY_COMMAND = [PROGRAM, 'check', '--ready'] as const;
+
+/** What an application in explicit mode needs in its environment. */
+export const EXPLICIT_ENVIRONMENT: Readonly<Record<string, string>> = {
+  http_proxy: `http://127.0.0.1:${HTTP_PROXY_PORT}`,
+  no_proxy: '127.0.0.1,localhost',
+};
+
+/** @throws InjectError where a chosen name is not there */
+export function chosen(names: readonly string[], only: readonly string[], what: string): Set<string> {
+  const missing = only.find((name) => !names.includes(name));
+  if (missing !== undefined)
+    throw new InjectError(`${what} "${missing}": is not in the file, which has ${names.join(', ') || 'none'}`);
+  return new Set(only.length > 0 ? only : names);
+}

@@ -1,0 +1,110 @@
+/** `tulle join`: checks, certificate, set-up, start, self-test. A join that fails leaves nothing behind. */
+
+import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
+import type { Invitation } from '../../shared/join/invitation.ts';
+import { checkControlPlanes } from '../checks/control-plane-checks.ts';
+import type { Category } from '../checks/finding.ts';
+import { errorsOf } from '../checks/finding.ts';
+import { checkHost } from '../checks/host-checks.ts';
+import { ADMIN_PORT, HTTP_PROXY_PORT } from '../service/proxy-flags.ts';
+import { obtainCertificate } from './certificate.ts';
+import { JoinError } from './control-plane.ts';
+import { requestThroughProxy, waitUntilReady } from './ready.ts';
+import type { MachineRecord } from './record.ts';
+import { type JoinPlan, type SetUpParts, setUp, startedUnits } from './set-up.ts';
+import { Undo } from './undo.ts';
+
+const READY_LIMIT_MS = 60_000;
+const NEVER = new Promise<never>(() => {});
+
+export type Wanted = Omit<JoinPlan, 'rootHash' | 'address'> & {
+  /** Default: that of this machine on the way to the control plane. */
+  readonly address: string | undefined;
+};
+
+export interface JoinParts extends SetUpParts {
+  /** Redirects traffic and names; undone by `hostOff`. */
+  readonly hostOn: (record: MachineRecord) => Promise<void>;
+  readonly hostOff: () => Promise<void>;
+  /** Starts the proxy in the foreground. @returns rejects when it ends before it is ready */
+  readonly startProxy: (
+    record: MachineRecord,
+  ) => Promise<{ readonly failed: Promise<never>; stop(): Promise<unknown> }>;
+  /** Takes back what the installer did for this join. */
+  readonly uninstall: () => Promise<void>;
+  readonly onChecks: (categories: readonly Category[]) => void;
+  /** One line on a step. */
+  readonly report: (line: string) => void;
+  /** Rejects when the user interrupts the join. */
+  readonly interrupted: Promise<never>;
+}
+
+export interface JoinedMachine {
+  readonly record: MachineRecord;
+  /** RFC 3339, of its certificate. */
+  readonly notAfter: string;
+  /** What was called to see that traffic runs through the proxy, and the status that came. */
+  readonly selfTest: { readonly url: string; readonly status: number };
+}
+
+/** @throws Error in one line, after everything was taken back; what could not be is named behind it */
+export async function joinMesh(invitation: Invitation, wanted: Wanted, parts: JoinParts): Promise<JoinedMachine> {
+  const undo = new Undo();
+  undo.add('the command', parts.uninstall);
+  parts.interrupted.catch(() => {});
+  try {
+    return await attempt(invitation, wanted, parts, undo);
+  } catch (error) {
+    const left = await undo.run();
+    throw new JoinError([(error as Error).message, ...left].join('; '));
+  }
+}
+
+async function attempt(invitation: Invitation, wanted: Wanted, parts: JoinParts, undo: Undo): Promise<JoinedMachine> {
+  const { controlPlanes, rootHash, token } = invitation;
+  const [{ category, reached }, host] = await Promise.all([
+    checkControlPlanes(controlPlanes, rootHash),
+    checkHost(parts.host, { capture: wanted.capture, ports: portsOf(wanted.capture) }),
+  ]);
+  const categories = [category, ...host];
+  parts.onChecks(categories);
+  const [first] = errorsOf(categories);
+  const way = reached[0];
+  if (first || !way) throw new JoinError([first?.error ?? 'no control plane can be reached', first?.hint].join('; '));
+
+  const begun = [way, ...reached.filter((other) => other !== way)].map(({ url }) => url);
+  const joined = await unlessInterrupted(
+    obtainCertificate(begun, way.root, { kind: 'token', token }),
+    parts.interrupted,
+  );
+  parts.report(`certificate of ${joined.answer.spiffeId} obtained`);
+  const plan: JoinPlan = { ...wanted, rootHash, address: wanted.address ?? way.address };
+  const record = await setUp(plan, joined, parts, undo);
+  await start(record, parts, undo);
+  const url = `${way.url.replace('https:', 'http:')}/`;
+  const status = await requestThroughProxy(url);
+  return { record, notAfter: joined.answer.notAfter, selfTest: { url, status } };
+}
+
+/** Of a joined machine, whose proxy is to run now. @throws Error where it does not become ready */
+export async function start(record: MachineRecord, parts: JoinParts, undo: Undo): Promise<void> {
+  let failed = NEVER;
+  if (record.service === 'systemd') {
+    parts.report('starting tulle-proxy.service');
+    await unlessInterrupted(parts.systemd.start(startedUnits(record)), parts.interrupted);
+  } else {
+    undo.add('capture', parts.hostOff);
+    const proxy = await parts.startProxy(record);
+    undo.add('the proxy', () => proxy.stop());
+    await parts.hostOn(record);
+    failed = proxy.failed;
+  }
+  await unlessInterrupted(waitUntilReady(READY_LIMIT_MS, failed), parts.interrupted);
+}
+
+const unlessInterrupted = <T>(work: Promise<T>, interrupted: Promise<never>): Promise<T> =>
+  Promise.race([work, interrupted]);
+
+/** What the proxy listens on. */
+const portsOf = (capture: boolean): number[] =>
+  capture ? [ADMIN_PORT, ...Object.values(CAPTURE_PORTS)] : [ADMIN_PORT, HTTP_PROXY_PORT];

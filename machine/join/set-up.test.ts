@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import type { JoinAnswer } from '../../shared/join/join-protocol.ts';
+import { hostLayout } from '../host/layout.ts';
+import { Systemd } from '../service/systemd.ts';
+import { MemoryHost } from '../testing/memory-host.ts';
+import { leaveMesh } from './leave.ts';
+import { readRecord } from './record.ts';
+import { type JoinPlan, setUp, startedUnits } from './set-up.ts';
+import { Undo } from './undo.ts';
+
+const layout = hostLayout(0, {});
+const answer: JoinAnswer = {
+  certificateChain: 'chain',
+  trustBundle: 'roots',
+  notAfter: '2026-01-01T00:00:00Z',
+  spiffeId: 'spiffe://td/ns/shop/sa/reviews',
+  namespace: 'shop',
+  serviceAccount: 'reviews',
+  group: 'reviews',
+  labels: { app: 'reviews' },
+  ports: { http: 9080 },
+  ephemeral: false,
+  controlPlanes: ['https://10.0.0.1:15012'],
+};
+const joined = { answer, identity: { privateKey: 'key', certificateChain: 'chain', trustBundle: 'roots' } };
+const plan: JoinPlan = {
+  rootHash: 'ab'.repeat(32),
+  name: 'vm1',
+  address: '10.0.0.9',
+  capture: true,
+  dns: true,
+  service: 'systemd',
+  applications: ['app.service'],
+  installed: undefined,
+};
+
+async function attempt(host: MemoryHost, undo: Undo, what: JoinPlan = plan) {
+  const systemd = new Systemd(host, layout);
+  const record = await setUp(what, joined, { host, layout, systemd, tulle: ['/usr/local/bin/tulle'] }, undo);
+  await systemd.start(startedUnits(record));
+  return record;
+}
+
+const changesOfAll = async () => {
+  const host = new MemoryHost();
+  await attempt(host, new Undo());
+  return host.changes;
+};
+
+describe('a join that fails at any of its changes leaves nothing behind', async () => {
+  const count = await changesOfAll();
+  it('has changes', () => expect(count).toBeGreaterThan(15));
+  it.each(Array.from({ length: count }, (_, at) => at + 1))('change %i', async (at) => {
+    const host = new MemoryHost(at);
+    const before = host.state();
+    const undo = new Undo();
+    await expect(attempt(host, undo)).rejects.toThrow(/refused|disk full|read-only/);
+    expect(await undo.run()).toEqual([]);
+    expect(host.state()).toEqual(before);
+  });
+});
+
+it('leaves what was there before the join', async () => {
+  const host = new MemoryHost();
+  const before = host.state();
+  await attempt(host, new Undo());
+  expect(host.files.get('/var/lib/tulle/identity.json')).toContain('"privateKey":"key"');
+  expect(host.started).toContain('tulle-proxy.service');
+  const record = await readRecord(host, layout);
+  expect(record).toMatchObject({ spiffeId: answer.spiffeId, madeUser: 'tulle', applications: ['app.service'] });
+  const parts = { host, layout, systemd: new Systemd(host, layout), hostOff: async () => {}, report: () => {} };
+  expect(await leaveMesh(record, parts)).toEqual([]);
+  expect(host.state()).toEqual(before);
+});
+
+it('keeps a user that was there before the join, and refuses the data of another proxy', async () => {
+  const host = new MemoryHost();
+  host.files.set('/etc/passwd', 'root:x:0:0::/root:/bin/sh\ntulle:x:7:7::/:/bin/sh\n');
+  const record = await attempt(host, new Undo());
+  expect(record.madeUser).toBeUndefined();
+  const undo = new Undo();
+  await expect(attempt(host, undo)).rejects.toThrow('/var/lib/tulle/identity.json is there already');
+});
+
+it('reports a unit of an application that does not exist', async () => {
+  await expect(attempt(new MemoryHost(), new Undo(), { ...plan, applications: ['none.service'] })).rejects.toThrow(
+    'there is no unit none.service',
+  );
+});
