@@ -12,8 +12,10 @@ import { discoveryApi } from './api/discovery.ts';
 import { installRoutes } from './api/install.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
+import { heldJoinRoutes } from './api/joins.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
+import { rejoinRoutes } from './api/rejoin.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
@@ -25,6 +27,7 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
+import { TrustFeed } from './ca/life/trust-feed.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
 import { openFileTokenStore } from './ca/token-store.ts';
@@ -197,6 +200,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await registrations.start();
     mesh.onChange((_view, change) => registrations.follow(change));
     const discovery: DiscoveryService = new DiscoveryService({
+      trust: new TrustFeed(joins, () => authority.trustBundle),
       seen: (proxy, isNew) => {
         if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
         return registrations.seen(proxy);
@@ -242,6 +246,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       '/',
       joinRoutes({ ...joining, joins, judges: { ...policies.judges, token: tokenJudge(tokens) }, events }),
     );
+    app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
+    app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));

@@ -111,6 +111,7 @@ export function assemble(
     certificates: () => proxy.secrets.held(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
     draining: () => proxy.draining,
+    revokePeers: (serials) => runtime.revokePeers(new Set(serials)),
     refuseConnectionsTo: (listener) => void own.add(listener),
     exposition: () => telemetry.metrics.expose() + stats.expose(),
     statistics: () => stats.entries(),

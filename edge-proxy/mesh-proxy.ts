@@ -18,13 +18,15 @@ import { ControlPlanes } from './control-client/control-planes.ts';
 import { DiscoveryClient, type OnDemandTraffic } from './control-client/discovery-client.ts';
 import { DiskCache } from './control-client/disk-cache.ts';
 import type { IdentityManager } from './control-client/identity.ts';
+import { MeshTrust } from './control-client/mesh-trust.ts';
 import { buildNode } from './control-client/node.ts';
-import { OwnAddress } from './control-client/own-address.ts';
 import { ProxyConfig } from './control-client/proxy-config.ts';
 import type { ListeningAddress } from './listener/own-listeners.ts';
+import { startDns, withDns } from './mesh-dns.ts';
+import { OwnAddress } from './own-address.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './settings/process-settings.ts';
-import type { MeshSettings } from './settings/settings.ts';
+import { dnsPortOf, type MeshSettings } from './settings/settings.ts';
 import { WorkloadProber } from './workload-probe.ts';
 import { readRoots as checkRoots } from './x509/trusted-path.ts';
 
@@ -44,6 +46,8 @@ export interface ProxyPart extends ConfigTarget, OnDemandTraffic {
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
   certificates(): readonly HeldCertificates[] | Promise<readonly HeldCertificates[]>;
   setHealthy(healthy: boolean): void;
+  /** See Runtime.revokePeers. */
+  revokePeers(serials: readonly string[]): void;
   /** Load balancers should send nothing more. */
   draining(): boolean;
   /** A listener of this process that the part does not run itself, until its end. */
@@ -67,6 +71,8 @@ export interface RunningProcess {
   readonly adminPort: number;
   /** Where outbound listeners bind; absent where there are none by type. */
   readonly outboundAddress?: string | undefined;
+  /** Of the DNS server; absent: there is none. */
+  readonly dnsPort?: number | undefined;
   /** Config is in force: from the control plane, or the disk cache. */
   readonly ready: Promise<void>;
   /** Listener name -> the port it is really bound to. */
@@ -100,7 +106,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const client = new ControlPlanes(
     settings['control-plane'].map((url) => ({
       url,
-      client: new ControlClient({ runtime, url, trustedRoots, identity: () => held()?.keyPair, connected }),
+      client: new ControlClient({ runtime, url, trustedRoots, identity: () => identity.keyPair, connected }),
     })),
     log,
   );
@@ -135,12 +141,24 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   if (settings.concurrency === undefined && taken.workers > 1)
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken, node);
+  const dns = await startDns(settings, runtime);
   const cache = new DiskCache(runtime.files, settings.data, log);
+  const trust = new MeshTrust({
+    files: runtime.files,
+    folder: settings.data,
+    now: () => runtime.now(),
+    revoke: (serials) => proxy.revokePeers(serials),
+    trust: (trustBundle) => identity.trust(trustBundle),
+    log,
+  });
+  await trust.restore();
   const discovery = new DiscoveryClient({
     client,
     node: () => node,
-    target: proxy,
+    target: dns ? withDns(proxy, dns) : proxy,
+    answersDns: dns !== undefined,
     cache,
+    trust,
     time: runtime,
     log,
     onDemand: isOnDemand(settings) ? { traffic: proxy, unusedMs: settings['unused-host-seconds'] * 1000 } : undefined,
@@ -151,6 +169,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     log,
   });
   let ready = await discovery.restore();
+  if (ready) dns?.complete();
   const stopFollowing = isAuto
     ? followAddress(address, findAddress, () => {
         const next = nodeNow();
@@ -163,6 +182,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     : () => {};
   const release = async () => {
     await discovery.stop();
+    await dns?.close();
     proxyConfig.stop();
     identity.stop();
     client.close();
@@ -179,7 +199,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     quit,
     taken,
     failure: () => expiryFailure(identity.current, runtime.now()),
-    metrics: () => expiryMetrics(identity.current, runtime.now()),
+    metrics: () => expiryMetrics(identity.current, runtime.now()) + (dns?.exposition() ?? ''),
+    config: () => ({ ...proxy.config(), ...(dns && { dnsHosts: dns.held }) }),
     refused: () => discovery.state.refused,
   });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
@@ -193,11 +214,13 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   const synced = discovery.synced.then(() => {
     ready = true;
+    dns?.complete();
   });
   const inForce = ready ? Promise.resolve() : synced;
   return {
     adminPort: life.listening.port,
     outboundAddress: node.metadata?.['OUTBOUND_BIND'] as string | undefined,
+    dnsPort: dns?.port,
     ready: inForce,
     ports: () => portsOf(proxy),
     stop: life.stop,
@@ -287,6 +310,7 @@ function nodeOf(
     appPorts: settings['app-port'],
     outboundBind: settings['outbound-bind'],
     httpProxyPort: settings['http-proxy-port'],
+    answersDns: dnsPortOf(settings) !== undefined,
   });
 }
 
@@ -299,6 +323,8 @@ interface State {
   /** In addition to those of the proxy. */
   readonly metrics: () => string;
   readonly refused: () => ReadonlyMap<string, string>;
+  /** Default: the proxy's. */
+  readonly config?: () => Partial<Snapshot>;
 }
 
 /** The admin endpoints of a running proxy; static and mesh proxies share them. */
@@ -316,7 +342,7 @@ export function adminOf(
     stats: () => proxy.statistics(),
     certificates: () => proxy.certificates(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
-    config: () => proxy.config(),
+    config: state.config ?? (() => proxy.config()),
     clusters: () => proxy.clusters(),
     listeners: () => proxy.listeners(),
     info: { version: parts.version, runtime: parts.runtime.name, nodeId },

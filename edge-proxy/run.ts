@@ -109,8 +109,9 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   host.notifyReady?.((line) => host.log(line));
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
   if (parsed.settings.announce) {
-    const { adminPort, outboundAddress } = running;
-    host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, outboundAddress, ports: running.ports() }));
+    const { adminPort, outboundAddress, dnsPort } = running;
+    const ports = running.ports();
+    host.writeOut(JSON.stringify({ ready: true, adminPort, httpProxyPort, outboundAddress, dnsPort, ports }));
   }
   if (!command) {
     host.log(`${kindOf(parsed)} ready; admin port ${running.adminPort}`, 'info');

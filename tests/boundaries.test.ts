@@ -84,7 +84,7 @@ const planes: Record<string, string[][]> = {
     ['xds/'],
     ['admin/'],
     ['proxy.ts', 'static.ts'],
-    ['workload-probe.ts'],
+    ['workload-probe.ts', 'mesh-dns.ts', 'own-address.ts'],
     ['mesh-proxy.ts', 'workers/', 'assemble.ts', 'application-environment.ts', 'run.ts', 'watch-open-ports.ts'],
     // The edge worker is an entrance of its own: it puts a proxy together for one isolate.
     ['runtime/worker/'],
@@ -103,6 +103,7 @@ const planes: Record<string, string[][]> = {
     ['compile/scope/'],
     [
       'compile/cluster/',
+      'compile/dns/',
       'compile/gateway/',
       'compile/plugins/',
       'compile/routes/',
@@ -220,6 +221,7 @@ describe('import boundaries', () => {
     const launchers = [
       'control/cli/bin.mjs',
       'deploy/build.ts',
+      'deploy/container/image.ts',
       'deploy/executable.ts',
       'deploy/install-files.ts',
       'deploy/local/program.ts',

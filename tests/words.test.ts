@@ -12,6 +12,7 @@ const CLEAN: readonly string[] = [
   ':(glob)shared/**',
   ':(glob)control/**',
   ':(glob)edge-proxy/**',
+  ':(glob)machine/**',
   ':(glob)deploy/**',
   ':(glob)tests/**',
   ':(glob)docs/**',

@@ -328,6 +328,7 @@ describe('resources', () => {
     expect(cells[0]).toBe('reviews');
     expect(cells[columns.indexOf('Hosts')]).toBe('["reviews"]');
     expect(cells[columns.indexOf('Age')]).toMatch(/^\d+s$/);
+    expect(cells[columns.indexOf('Condition')]).toBe('');
     expect(body.rows[0].object).toMatchObject({ kind: 'PartialObjectMetadata', metadata: { namespace: 'default' } });
   });
 });

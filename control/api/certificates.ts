@@ -13,6 +13,7 @@ import {
   ttlSeconds,
 } from '../ca/authority.ts';
 import {
+  type JoinClaim,
   JoinTokenError,
   type JoinTokens,
   joinTokenTtlSeconds,
@@ -67,7 +68,8 @@ export interface CertificateRoutesOptions {
  *   secrets are not kept
  * - `DELETE /v1/join-tokens/ID` (admin) -> the token as it is then
  * - `GET /v1/revocations` (admin) -> {revocations: [{namespace, serviceAccount, since}]}
- * - `POST /v1/revocations` (admin) {namespace, serviceAccount}: takes the account's unused tokens and its identity back
+ * - `POST /v1/revocations` (admin) {namespace, serviceAccount}: takes the account's unused tokens and its identity back, and
+ *   revokes its joins
  * - `POST /v1/certificates` {csr, token?, ttlSeconds?} -> {certificateChain, trustBundle, notAfter}
  * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}
  * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`; `GET /.well-known/openid-configuration`
@@ -114,6 +116,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     await accounts.revoke(claim);
     for (const { id, serviceAccount, state } of await tokens.list(claim.namespace))
       if (serviceAccount === claim.serviceAccount && state === 'unused') await tokens.revoke(id);
+    await revokeJoins(claim, 'its service account was revoked');
     return c.json(claim);
   });
 
@@ -151,6 +154,11 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   app.get('/.well-known/openid-configuration', (c) => c.json(jwtSvids.discovery));
   app.get('/keys', (c) => c.json(jwtSvids.jwks));
   return app;
+
+  async function revokeJoins({ namespace, serviceAccount }: JoinClaim, reason: string): Promise<void> {
+    const all = joins.list().filter((join) => join.namespace === namespace && join.serviceAccount === serviceAccount);
+    await Promise.all(all.map(({ id }) => joins.revoke(id, reason)));
+  }
 
   async function tokenHolder(token: string): Promise<string> {
     return formatWorkloadId({ trustDomain: authority.trustDomain, ...(await tokens.peek(token)) });

@@ -50,6 +50,14 @@ export class JoinError extends Error {
   }
 }
 
+export const REJOIN_REMEDY = 'join again with a new invitation ("tulle invite") or join token ("tulle token create")';
+
+/** @param join one that is revoked */
+export function revokedError({ id, revoked, reason }: Join): JoinError {
+  const at = new Date(revoked ?? 0).toISOString();
+  return new JoinError('revoked', `join ${id} was revoked at ${at}: ${reason}; ${REJOIN_REMEDY}`);
+}
+
 /** Where joins live; what was written is durable when the promise resolves. */
 export interface Joins {
   /** The join that a first certificate begins: one that `Authority.sign` gave its serial number, which names the join. */

@@ -6,6 +6,7 @@ import pkg from '../../package.json' with { type: 'json' };
 import { type LogSettings, lineLog, logSettings } from '../../shared/log/log.ts';
 import { FEATURES, type Feature } from '../../shared/xds/discovery.ts';
 import type { ConnectionLimits } from '../api/server/connection-limits.ts';
+import { REJOIN_GRACE_SECONDS } from '../ca/life/sqlite-joins.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
@@ -27,6 +28,7 @@ export interface ControlFlags {
   caCerts?: string;
   svidTtl: string;
   maxSvidTtl?: string;
+  rejoinGrace: string;
   discovery: DiscoveryMode;
   withholdFeatures?: string;
   multipleAuthzProviders?: boolean;
@@ -76,6 +78,12 @@ function svidTtls({ svidTtl, maxSvidTtl = svidTtl }: ControlFlags): { svidTtl: n
   const ttls = { svidTtl: ttlOf('--svid-ttl', svidTtl), maxSvidTtl: ttlOf('--max-svid-ttl', maxSvidTtl) };
   if (ttls.maxSvidTtl >= ttls.svidTtl) return ttls;
   throw new CliError(`--max-svid-ttl ${maxSvidTtl}: must not be shorter than --svid-ttl, ${svidTtl}`);
+}
+
+function rejoinGrace({ rejoinGrace: text }: ControlFlags): number {
+  const grace = seconds('--rejoin-grace', text);
+  if (grace <= REJOIN_GRACE_SECONDS.max) return grace;
+  throw new CliError(`--rejoin-grace ${text}: must be 0s to ${REJOIN_GRACE_SECONDS.max / 3600}h`);
 }
 
 function countOf(flag: string, text: string): number {
@@ -175,6 +183,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),
+    rejoinGrace: rejoinGrace(flags),
     discovery: flags.discovery,
     withheldFeatures: featuresOf(flags.withholdFeatures),
     multipleAuthorizers: flags.multipleAuthzProviders ?? false,

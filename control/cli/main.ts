@@ -13,6 +13,7 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { registerCaptureCommands } from './machine/capture.ts';
@@ -90,6 +91,11 @@ program
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')
   .option('--svid-ttl <duration>', 'lifetime of certificates, as 24h or 60s', '24h')
+  .option(
+    '--rejoin-grace <duration>',
+    'how long after its end a certificate may still renew, as 168h; 0s: never',
+    '168h',
+  )
   .addOption(
     new Option('--discovery <mode>', 'what sidecars are sent: hosts that they use, or all that they may use')
       .choices(['on-demand', 'eager'])
@@ -175,6 +181,7 @@ registerResourceCommands(program);
 
 registerInject(program);
 registerTokenCommands(program);
+registerRevokeCommand(program);
 
 registerMachineCommands(program);
 registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));
@@ -197,7 +204,10 @@ client(
     .command('proxy-config')
     .description('The config the control plane sends a proxy: tulle proxy-config routes PROXY'),
 )
-  .argument('<type>', 'listeners, routes, virtualHosts, hosts, clusters, endpoints or secrets, or the beginning of one')
+  .argument(
+    '<type>',
+    'listeners, routes, virtualHosts, hosts, dnsHosts, clusters, endpoints or secrets, or the beginning of one',
+  )
   .argument('<proxy>', 'its id, name.namespace, name, or the beginning of one')
   .option('--service-account <name>', 'which proxy, where several use one id')
   .addOption(output())

@@ -161,6 +161,8 @@ function summary(type: ResourceType, resource: XdsResource[ResourceType]): strin
       const { ports = [], addresses = [] } = resource as XdsResource['hosts'];
       return [...ports.map(({ number, protocol = '' }) => `${protocol}:${number}`), ...addresses].join(' ');
     }
+    case 'dnsHosts':
+      return (resource as XdsResource['dnsHosts']).addresses.join(' ');
     case 'virtualHosts': {
       const { domains, routes = [] } = resource as XdsResource['virtualHosts'];
       return `${domains.join(' ')} routes=${routes.length}`;

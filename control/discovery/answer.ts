@@ -1,5 +1,5 @@
 /** A DiscoveryAnswer as bytes: put together of resources that were encoded, and compressed, once for all proxies. */
-import { type Feature, isConfidential } from '../../shared/xds/discovery.ts';
+import { type Feature, isConfidential, type TrustUpdate } from '../../shared/xds/discovery.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import { type CompressedBlocks, runsOf } from './compressed-blocks.ts';
 import { GzipMember } from './gzip.ts';
@@ -9,6 +9,7 @@ import { turn } from './turn.ts';
 export interface PollAnswer extends Collected {
   readonly session: string;
   readonly features?: readonly Feature[];
+  readonly trust?: TrustUpdate;
 }
 
 const encoder = new TextEncoder();

@@ -11,10 +11,11 @@ import {
   type Feature,
   RESOURCE_TYPES,
   type Snapshot,
+  type TrustUpdate,
   typeOfUrl,
 } from '../../shared/xds/discovery.ts';
 import type { CompiledNode, CompileNode } from '../compile/output/compiled-node.ts';
-import { type Finding, type FindingReason, findingText } from '../compile/output/finding.ts';
+import type { Finding } from '../compile/output/finding.ts';
 import { type ResourceSets, snapshotOf } from '../compile/output/snapshot.ts';
 import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
@@ -25,10 +26,11 @@ import { ChangeLog } from './change-log.ts';
 import { isConcerned, namesConcerned } from './concerned.ts';
 import { hasConnection, isConnected } from './connected.ts';
 import { DiscoveryError } from './discovery-error.ts';
+import { FindingLog } from './finding-log.ts';
 import { type NotFetched, notFetched } from './on-demand.ts';
 import { certificateNotes, ProxyIndex } from './proxy-notes.ts';
 import { type Job, PushQueue } from './push-queue.ts';
-import { type Collected, NOTHING, Session, type SessionCertificate } from './session.ts';
+import { type Collected, NOTHING, type Presented, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
 import { Settlement } from './settlement.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
@@ -55,6 +57,15 @@ export type DiscoveryMode = 'on-demand' | 'eager';
 
 const ON_DEMAND: Feature = 'tulle.on-demand';
 
+/** What proxies are to trust, in versions. */
+export interface TrustSource {
+  readonly version: string;
+  /** @param version what the proxy has; undefined: nothing */
+  since(version: string | undefined): TrustUpdate;
+  /** @returns stops */
+  onChange(changed: () => void): () => void;
+}
+
 export interface DiscoveryOptions {
   readonly compile: CompileNode;
   readonly mesh: { current(): MeshView; onChange(listener: MeshListener): () => void };
@@ -68,6 +79,8 @@ export interface DiscoveryOptions {
   readonly limits?: Partial<SessionLimits>;
   /** Features that no node gets, as from a control plane of a version without them. Default: none. */
   readonly withheldFeatures?: ReadonlySet<string>;
+  /** The mesh's roots and revoked certificates. Default: proxies are sent none. */
+  readonly trust?: TrustSource;
   readonly clock?: Clock;
   readonly events?: ControlEvents;
   /**
@@ -82,20 +95,7 @@ export interface DiscoveryOptions {
   readonly log?: Log;
 }
 
-/** So many findings are remembered, to be logged once each. */
-const MAX_REPORTED = 1000;
-
 const NO_FINDINGS: readonly Finding[] = [];
-
-/** What a finding means for requests. */
-const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
-  RuleNotTranslated: ': requests that this rule matches are answered with 500',
-  PolicyFailsClosed: '',
-  RuleWithoutEffect: '',
-  PatchLeftOut: '',
-  KeysNotAvailable: '',
-  FieldWithoutEffect: '',
-};
 
 export class DiscoveryService {
   private readonly options: DiscoveryOptions;
@@ -105,7 +105,7 @@ export class DiscoveryService {
   private readonly sessions: SessionTable;
   private readonly stopListening: () => void;
   private readonly queue: PushQueue<Session>;
-  private readonly reported = new Set<string>();
+  private readonly findings: FindingLog;
   private readonly changes = new ChangeLog();
   private readonly settlement = new Settlement(
     () => this.isSettled(),
@@ -120,17 +120,27 @@ export class DiscoveryService {
     this.events = options.events ?? eventsTo();
     this.holdMs = options.holdMs ?? 25_000;
     this.view = options.mesh.current();
+    this.findings = new FindingLog(options.log ?? (() => {}));
     this.sessions = new SessionTable({
       limits: options.limits ?? {},
       ttlMs: options.sessionTtlMs ?? 300_000,
-      onForget: (session) => options.status?.report(session, NO_FINDINGS),
+      onForget: (session) => {
+        options.status?.report(session, NO_FINDINGS);
+        this.findings.forget(session);
+      },
     });
     this.queue = new PushQueue<Session>({
       work: (session) => this.refresh(session),
       wanted: (session) => session.polls > 0,
       classOf: (session) => (session.compiled ? (session.concerned ? 'concerned' : 'change') : 'first'),
     });
-    this.stopListening = options.mesh.onChange((_view, change) => this.changed(change));
+    const stops = [
+      options.mesh.onChange((_view, change) => this.changed(change)),
+      options.trust?.onChange(() => this.trustChanged()),
+    ];
+    this.stopListening = () => {
+      for (const stop of stops) stop?.();
+    };
   }
 
   /**
@@ -144,7 +154,7 @@ export class DiscoveryService {
     request: DiscoveryPoll,
     caller: string,
     signal: AbortSignal,
-    certificate?: SessionCertificate,
+    certificate?: Presented,
   ): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
       if (typeOfUrl(typeUrl) === undefined) throw new DiscoveryError('invalid', `unknown resource type "${typeUrl}"`);
@@ -152,6 +162,7 @@ export class DiscoveryService {
     const session = known ?? this.newSession(request, caller);
     session.rouse('superseded');
     session.touch(this.permitted(request.node), this.clock.now(), certificate);
+    session.trustVersion = request.trustVersion || undefined;
     this.reportRejected(request);
     session.polls += 1;
     try {
@@ -161,7 +172,8 @@ export class DiscoveryService {
       this.orForget(session, () => session.take(request.requests));
       const collected = await this.responses(session, known === undefined || asks(request), signal);
       const features = known ? [] : [...session.features];
-      return { session: session.id, ...collected, ...(features.length > 0 && { features }) };
+      const trust = this.trustFor(session);
+      return { session: session.id, ...collected, ...(features.length > 0 && { features }), ...(trust && { trust }) };
     } finally {
       session.polls -= 1;
       if (signal.aborted && session.polls === 0) session.leftAt = this.clock.now();
@@ -201,12 +213,35 @@ export class DiscoveryService {
       const collected = this.orForget(session, () => session.collect(compiled, String(this.view.revision)));
       const left = deadline - this.clock.now();
       if (collected !== NOTHING) this.reportPushed(session, collected);
-      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
+      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed || this.owesTrust(session)) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
       if (reason === 'aborted') this.events.disconnected({ node: session.node.id, identity: session.owner });
       if (reason !== 'changed') return NOTHING;
     }
+  }
+
+  private owesTrust({ features, trustVersion }: Session): boolean {
+    const { trust } = this.options;
+    return trust !== undefined && features.has('tulle.trust') && trust.version !== trustVersion;
+  }
+
+  private trustFor(session: Session): TrustUpdate | undefined {
+    return this.owesTrust(session) ? this.options.trust!.since(session.trustVersion) : undefined;
+  }
+
+  /** Held polls are answered at once. */
+  private trustChanged(): void {
+    for (const session of this.sessions.values()) if (this.owesTrust(session)) session.rouse('changed');
+  }
+
+  /** Node ids of connected proxies that have not put the present trust in force, those that cannot be sent it included. */
+  behindTrust(): string[] {
+    const now = this.clock.now();
+    const { trust } = this.options;
+    return [...this.sessions.values()]
+      .filter((session) => isConnected(session, now) && session.trustVersion !== trust?.version)
+      .map(({ node }) => node.id);
   }
 
   /** Waits for its turn in the queue. @returns undefined when the client left, or polls again, in the meantime */
@@ -285,6 +320,15 @@ export class DiscoveryService {
     return { snapshot: snapshotOf(held), notFetched: notFetched(node.sets, held) };
   }
 
+  /** Node ids of connected proxies with the serial numbers of their certificates. */
+  *presented(): Generator<{ readonly node: string; readonly serial: string }> {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      const serial = session.certificate?.serial;
+      if (serial !== undefined && isConnected(session, now)) yield { node: session.node.id, serial };
+    }
+  }
+
   /** The versions of the proxies that are connected, one for each. */
   *proxyVersions(): Generator<string> {
     const now = this.clock.now();
@@ -304,7 +348,7 @@ export class DiscoveryService {
    * many workloads of a host share, only those of the same node id.
    * @param owner as `poll` has it
    */
-  holdersOf(owner: string, { id }: Node): (SessionCertificate | undefined)[] {
+  holdersOf(owner: string, { id }: Node): (Presented | undefined)[] {
     const now = this.clock.now();
     const [, address = ''] = id.split('~');
     const isShared = address === '::1' || address.startsWith('127.');
@@ -445,15 +489,11 @@ export class DiscoveryService {
     return compiled.nodeDigest === nodeDigest ? this.changes.since(compiled.step) : 'the node changed';
   }
 
-  /** To the resources' status, and to the log: each finding once. */
+  /** To the resources' status, and to the log. */
   private report(session: Session, findings: readonly Finding[]): void {
-    if (this.sessions.get(session.id)) this.options.status?.report(session, findings);
-    for (const finding of findings) {
-      const line = `config: ${findingText(finding)}${CONSEQUENCES[finding.reason]}`;
-      if (this.reported.has(line) || this.reported.size >= MAX_REPORTED) continue;
-      this.reported.add(line);
-      this.options.log?.(line);
-    }
+    if (!this.sessions.get(session.id)) return;
+    this.options.status?.report(session, findings);
+    this.findings.report(session, findings);
   }
 }
 

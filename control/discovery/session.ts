@@ -41,9 +41,8 @@ export const NOTHING: Collected = Object.freeze({ responses: Object.freeze([]) }
 /** A page of an answer: so many resources, and so many bytes of JSON unless a single resource is larger. */
 const PAGE = { resources: 1000, bytes: 4 * 1024 * 1024 };
 
-/** Of the connection of a poll. */
-export interface SessionCertificate extends Validity {
-  /** Lower-case hexadecimal; undefined: not known. */
+/** The client certificate of a connection; `serial` is lower-case hexadecimal. */
+export interface Presented extends Validity {
   readonly serial?: string;
 }
 
@@ -55,7 +54,9 @@ export class Session {
   node: Node;
   lastSeen: number;
   /** Of the connection of the last poll; undefined: that one had no client certificate. */
-  certificate: SessionCertificate | undefined;
+  certificate: Presented | undefined;
+  /** The version of the mesh's trust (TrustUpdate) that the proxy has put in force; undefined: none of this process. */
+  trustVersion: string | undefined;
   /** When the connection of its last poll was closed before an answer; undefined: it polls, or was answered. */
   leftAt: number | undefined;
   /** The last compiled state, the view and the node it came from, and how many changes of the mesh the view has seen. */
@@ -137,7 +138,7 @@ export class Session {
     return this.wake !== undefined;
   }
 
-  touch(node: Node, now: number, certificate?: SessionCertificate): void {
+  touch(node: Node, now: number, certificate?: Presented): void {
     this.leftAt = undefined;
     this.node = node;
     this.nodeDigest = digest(node);

@@ -88,7 +88,7 @@ function readSlice(slice: EndpointSlice, ports: readonly ServicePort[], account:
   const { ports: slicePorts = [], endpoints = [] } = slice;
   const labels = endpointLabels(slice);
   const found: MeshEndpoint[] = [];
-  for (const { addresses, targetRef, zone, conditions } of endpoints) {
+  for (const { addresses, hostname, targetRef, zone, conditions } of endpoints) {
     const target = targetRef?.name || undefined;
     for (const address of addresses)
       for (const port of ports) {
@@ -107,6 +107,7 @@ function readSlice(slice: EndpointSlice, ports: readonly ServicePort[], account:
           workloadName: target ?? slice.metadata.name,
           workloadKind: target === undefined ? 'EndpointSlice' : 'Pod',
           healthy: conditions?.ready !== false,
+          ...(hostname && { hostname }),
           mtls: speaksMtls(labels, account),
         });
       }

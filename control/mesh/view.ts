@@ -63,6 +63,8 @@ export interface MeshEndpoint {
   /** What describes the workload: with namespace and `workloadName` it tells workloads at one address apart. */
   workloadKind: 'WorkloadEntry' | 'ServiceEntry' | 'Service' | 'Pod' | 'EndpointSlice';
   healthy: boolean;
+  /** Its name below the host name of a headless service. */
+  hostname?: string;
   /** It can do mTLS (has a service account or label security.istio.io/tlsMode: istio). */
   mtls: boolean;
 }

@@ -116,6 +116,27 @@ describe('address allocator', () => {
     expect(await valuesOf(store, 'd')).toEqual(['240.240.0.2', '2001:2::2']);
   });
 
+  it('gives each host one address where several control planes write at the same time, which all see the same', async () => {
+    const store = memoryStore();
+    const planes = [await started(store), await started(store), await started(store)];
+    const names = Array.from({ length: 40 }, (_, i) => `e${i}`);
+    await Promise.all(names.map((name) => put(store, entry(name))));
+    const settled = async () => {
+      const all = (await Promise.all(names.map((name) => valuesOf(store, name)))).flat();
+      expect(all).toHaveLength(2 * names.length);
+      expect(new Set(all).size).toBe(all.length);
+      const seen = planes.map(({ mesh }) => mesh.current().services.flatMap(({ autoAddresses = [] }) => autoAddresses));
+      for (const addresses of seen) expect([...addresses].sort()).toEqual([...all].sort());
+      return all;
+    };
+    const addresses = await vi.waitFor(settled, { timeout: 30_000 });
+    for (const { close } of planes) await close();
+    // A control plane that starts later gives the same.
+    const { mesh } = await started(store);
+    const later = mesh.current().services.flatMap(({ autoAddresses = [] }) => autoAddresses);
+    expect([...later].sort()).toEqual([...addresses].sort());
+  });
+
   it('takes addresses back from an entry that has its own, and never gives out one that an entry names', async () => {
     const store = memoryStore();
     await put(store, entry('own', { addresses: ['240.240.0.1'] }));

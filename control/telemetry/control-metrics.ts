@@ -25,6 +25,7 @@ const TYPES: { readonly [T in ResourceType]: string } = {
   clusters: 'cds',
   endpoints: 'eds',
   hosts: 'hosts',
+  dnsHosts: 'nds',
   virtualHosts: 'vhds',
   routes: 'rds',
   listeners: 'lds',

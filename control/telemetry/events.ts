@@ -18,7 +18,7 @@ export interface ControlEvents {
   requested(): void;
   issued(event: {
     readonly identity: string;
-    /** `join token`, `certificate`, `JWT-SVID`, or the kind of evidence that a machine joined with. */
+    /** `join token`, `certificate`, `expired certificate`, `JWT-SVID`, or the kind of evidence that a machine joined with. */
     readonly proof: string;
     readonly document: 'X.509-SVID' | 'JWT-SVID';
     /** Milliseconds since the epoch. */

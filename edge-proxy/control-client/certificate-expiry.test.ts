@@ -9,7 +9,7 @@ describe('the expiry of a certificate', () => {
     expect(expiryFailure(undefined, 0)).toBeUndefined();
     expect(expiryFailure(held, at('02T23:59:59'))).toBeUndefined();
     expect(expiryFailure(held, at('03T00:00:01'))).toBe(
-      'CERTIFICATE_EXPIRED: spiffe://a/ns/b/sa/c expired at 2026-01-03T00:00:00.000Z; restart with a new join token ("tulle token create")',
+      'CERTIFICATE_EXPIRED: spiffe://a/ns/b/sa/c expired at 2026-01-03T00:00:00.000Z; it is renewed once the control plane is reached, unless the log says why not',
     );
   });
 

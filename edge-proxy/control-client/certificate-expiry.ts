@@ -13,7 +13,7 @@ const DAY_SECONDS = 86_400;
 export function expiryFailure(held: Held | undefined, now: number): string | undefined {
   if (!held || now <= held.notAfter) return undefined;
   const since = new Date(held.notAfter).toISOString();
-  return `CERTIFICATE_EXPIRED: ${held.spiffeId} expired at ${since}; restart with a new join token ("tulle token create")`;
+  return `CERTIFICATE_EXPIRED: ${held.spiffeId} expired at ${since}; it is renewed once the control plane is reached, unless the log says why not`;
 }
 
 /**

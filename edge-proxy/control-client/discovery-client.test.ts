@@ -326,6 +326,7 @@ describe('DiscoveryClient', () => {
       routes: [],
       listeners: [],
       hosts: [],
+      dnsHosts: [],
       virtualHosts: [],
     };
     config.endpoints.push({ name: 'a', version: '1', resource: { clusterName: 'a' } } as never);
@@ -389,7 +390,7 @@ describe('DiscoveryClient', () => {
     expect(plane.polls[0]).toEqual({ node: { ...node, clientFeatures: FEATURES.slice(0, 3) }, requests: [] });
     const { requests } = plane.polls[1]!;
     expect(requests.map(({ typeUrl }) => typeUrl)).toEqual(
-      RESOURCE_TYPES.filter((type) => type !== 'hosts').map((type) => TYPE_URLS[type]),
+      RESOURCE_TYPES.filter((type) => type !== 'hosts' && type !== 'dnsHosts').map((type) => TYPE_URLS[type]),
     );
     const clusters = requests.find(({ typeUrl }) => typeUrl === TYPE_URLS.clusters)!;
     expect(clusters.initialResourceVersions).toBeUndefined();
@@ -406,6 +407,7 @@ describe('DiscoveryClient', () => {
       routes: [],
       listeners: [],
       hosts: [],
+      dnsHosts: [],
       virtualHosts: [],
       clusters: [entry('a', 'old'), entry('x', '1')],
     };

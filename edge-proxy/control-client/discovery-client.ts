@@ -12,6 +12,7 @@ import {
   FEATURES,
   type Feature,
   knownFeatures,
+  type TrustUpdate,
 } from '../../shared/xds/discovery.ts';
 import type { ClockAndRandom } from '../runtime/runtime.ts';
 import { Backoff } from './backoff.ts';
@@ -34,8 +35,15 @@ export interface DiscoveryClientOptions {
   readonly log: (line: string, level?: LogLevel) => void;
   /** Longer than the server holds a poll. Default 60 s. */
   readonly pollTimeoutMs?: number;
-  /** What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`. */
+  /** Takes the mesh's roots and revoked certificates. Absent: they are not asked for. */
+  readonly trust?: { readonly version: string | undefined; take(update: TrustUpdate): Promise<void> };
+  /**
+   * What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`, `tulle.dns` with
+   * `answersDns`, `tulle.trust` where there is `trust`.
+   */
   readonly features?: readonly Feature[];
+  /** The target answers DNS queries. */
+  readonly answersDns?: boolean;
   /** Hosts are fetched when they are first used. Absent: everything is. */
   readonly onDemand?: OnDemandOptions | undefined;
   readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
@@ -59,7 +67,6 @@ export interface OnDemandOptions {
   readonly unusedMs: number;
 }
 
-const EAGER_FEATURES = FEATURES.filter((feature) => feature !== 'tulle.on-demand');
 const NO_FEATURES: ReadonlySet<Feature> = new Set();
 /** Between polls that fail: a control plane that is back is found within this. */
 const MAX_WAIT_MS = 5000;
@@ -71,6 +78,7 @@ export class DiscoveryClient {
   /** Of the poll that is under way. */
   private polling = new AbortController();
   private readonly config: ConfigInForce;
+  private readonly announced: readonly Feature[];
   private session: string | undefined;
   /** The control plane is of a version that refuses nodes with features. */
   private plain = false;
@@ -116,6 +124,7 @@ export class DiscoveryClient {
     });
     this.state = { live: false, lastAnswerMs: 0, polls: 0, failures: 0, refused: this.config.refused };
     this.lastSweep = options.time.now();
+    this.announced = options.features ?? FEATURES.filter((feature) => isUsed(feature, options));
     options.onDemand?.traffic.onWanted((type, name) => {
       if (this.wanted.add(type, name, options.time.now())) this.hurry?.();
     });
@@ -221,7 +230,8 @@ export class DiscoveryClient {
     if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
     const answer = DiscoveryAnswer.safeParse(body);
     if (!answer.success) throw new Error(`discovery answer is malformed: ${z.prettifyError(answer.error)}`);
-    const { session, responses, features, namesWanted, more } = answer.data as DiscoveryAnswer;
+    const { session, responses, features, namesWanted, more, trust } = answer.data as DiscoveryAnswer;
+    if (trust) await this.options.trust?.take(trust);
     this.requests = [];
     if (request.session !== undefined && session !== request.session) {
       // The control plane does not know us (any more): say again what we want and have.
@@ -249,7 +259,7 @@ export class DiscoveryClient {
     if (more) return;
     this.settleReadiness();
     if (this.agreed.has('tulle.on-demand')) await this.sweep();
-    else await this.config.dropUnserved(this.agreed);
+    await this.config.dropUnserved(this.agreed);
   }
 
   /** Lets go of what has not been used for long. */
@@ -287,10 +297,12 @@ export class DiscoveryClient {
       if (this.session !== undefined) return { session: this.session, node, requests: this.withReopened() };
       return { node, requests: await subscribeRequests(this.config.held, NO_FEATURES) };
     }
-    const announced = this.options.features ?? (this.options.onDemand ? FEATURES : EAGER_FEATURES);
-    const node = { ...this.options.node(), clientFeatures: [...announced] };
+    const node = { ...this.options.node(), clientFeatures: [...this.announced] };
     if (this.session === undefined) return { node, requests: [] };
-    return { session: this.session, node, requests: await this.requestsOfSession() };
+    const { trust } = this.options;
+    const trustVersion = this.agreed.has('tulle.trust') ? trust?.version : undefined;
+    const requests = await this.requestsOfSession();
+    return { session: this.session, node, requests, ...(trustVersion !== undefined && { trustVersion }) };
   }
 
   private async requestsOfSession(): Promise<DeltaDiscoveryRequest[]> {
@@ -332,6 +344,12 @@ export class DiscoveryClient {
       this.options.log(`${error instanceof Error ? error.message : String(error)}; serving on, retrying`);
     this.failing = true;
   }
+}
+
+function isUsed(feature: Feature, { onDemand, answersDns, trust }: DiscoveryClientOptions): boolean {
+  if (feature === 'tulle.on-demand') return onDemand !== undefined;
+  if (feature === 'tulle.trust') return trust !== undefined;
+  return feature !== 'tulle.dns' || answersDns === true;
 }
 
 /** The control plane answers it when there is something new: nothing in it asks for an answer. */

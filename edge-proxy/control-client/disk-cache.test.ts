@@ -20,6 +20,7 @@ const config = (clusters: CachedResource[], secrets: CachedResource[] = []): Cac
   listeners: [],
   routes: [],
   hosts: [],
+  dnsHosts: [],
   virtualHosts: [],
 });
 

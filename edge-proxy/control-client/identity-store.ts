@@ -1,5 +1,5 @@
 /** The proxy's identity on disk: one file, so that key, certificate and trust bundle always belong together. */
-import { decodeCertificates } from '../../shared/identity/certificate.ts';
+import { decodeCertificates, readCertificate } from '../../shared/identity/certificate.ts';
 import {
   formatIdentity,
   IDENTITY_FILE,
@@ -24,13 +24,20 @@ export interface Identity {
 
 /**
  * Checks that key, chain and bundle fit together and are valid at `now` (milliseconds since the epoch).
+ * @param mayHaveExpired they have to have been valid until the certificate's end
  * @throws Error saying what does not; never with key material
  */
-export async function checkIdentity(keyPair: KeyPair, trustBundle: string, now: number): Promise<Identity> {
+export async function checkIdentity(
+  keyPair: KeyPair,
+  trustBundle: string,
+  now: number,
+  mayHaveExpired = false,
+): Promise<Identity> {
   const chain = decodeCertificates(keyPair.certificateChain);
   // The strict form: no other blocks, none that is broken.
   decodeCertificates(trustBundle);
-  const path = trustedPath(chain, readRoots(trustBundle), 'client', now).map(({ facts }) => facts);
+  const end = mayHaveExpired ? readCertificate(chain[0]!).notAfter : Number.POSITIVE_INFINITY;
+  const path = trustedPath(chain, readRoots(trustBundle), 'client', Math.min(now, end)).map(({ facts }) => facts);
   const leaf = path[0]!;
   const { spiffeId } = identityOf(path, undefined);
   const privateKey = await importPrivateKey(keyPair.privateKey).catch(() => {
@@ -51,12 +58,15 @@ export class IdentityStore {
     this.path = `${folder.replace(/\/+$/, '')}/${IDENTITY_FILE}`;
   }
 
-  /** @returns undefined when there is none @throws Error when it is corrupt, expired, or does not fit together */
+  /**
+   * @returns undefined when there is none; it may have expired
+   * @throws Error when it is corrupt, not valid yet, or does not fit together
+   */
   async load(now: number): Promise<Identity | undefined> {
     const bytes = await this.#files.read(this.path);
     if (!bytes) return undefined;
     const { privateKey, certificateChain, trustBundle } = parse(bytes);
-    return checkIdentity({ privateKey, certificateChain }, trustBundle, now);
+    return checkIdentity({ privateKey, certificateChain }, trustBundle, now, true);
   }
 
   /** Durable when the promise resolves; mode 0600 in a folder of 0700. */

@@ -118,7 +118,7 @@ describe('joining', () => {
   it('says which token is needed without one', async () => {
     await expect(setUp().manager.start()).rejects.toMatchObject({
       code: 'token-needed',
-      message: expect.stringContaining('no certificate in /state/identity.json; make a join token'),
+      message: expect.stringContaining('no certificate in /state/identity.json; join with a new invitation'),
     });
   });
 
@@ -237,7 +237,7 @@ describe('renewal', () => {
     control.failure = unreachable;
     now += 101_000;
     clock.fire();
-    await expect.poll(() => lines.at(-1)).toMatch(/expired at .* restart with a new join token/);
+    await expect.poll(() => lines.at(-1)).toMatch(/expired at .* is not renewed yet: .*; next attempt in/);
   });
 
   it('keeps what it holds when the answer cannot be used', async () => {

@@ -1,16 +1,19 @@
 /**
  * The proxy's identity over its life: join once with a token, keep key and certificate on disk, renew at half life with
- * the certificate held, notify subscribers. The private key is made here and never leaves.
+ * the certificate held, rejoin with it after it has expired, notify subscribers. The private key is made here and never leaves.
  */
 
 import * as z from 'zod';
+import { decodeCertificates } from '../../shared/identity/certificate.ts';
 import { createCsr } from '../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
 import { renewAt } from '../../shared/identity/svid-identity.ts';
 import type { LogLevel } from '../../shared/log/log.ts';
 import type { Clock, Files, KeyPair } from '../runtime/runtime.ts';
+import { readRoots } from '../x509/trusted-path.ts';
 import { Backoff } from './backoff.ts';
 import { checkIdentity, type Identity, IdentityStore } from './identity-store.ts';
+import { rejoin } from './rejoin.ts';
 
 export type { Identity } from './identity-store.ts';
 
@@ -60,6 +63,8 @@ const Answer = z.object({ certificateChain: z.string(), trustBundle: z.string() 
 /** The least time between two renewals, regardless of clocks. */
 const MIN_RENEWAL_MS = 1000;
 const MAX_TIMER_MS = 24 * 3_600_000;
+/** A renewed certificate that the disk does not take is not used while more than this part of the old one's life is left. */
+const UNSAVED_PART = 0.2;
 
 /** Timers of the runtime at the times of its clock. */
 export function identityClock(clock: Pick<Clock, 'now'>): IdentityClock {
@@ -81,6 +86,8 @@ export class IdentityManager {
   readonly #backoff: Backoff;
   readonly #subscribers = new Set<(identity: Identity) => void>();
   #current: Identity | undefined;
+  /** Counts the trust bundles that did not come with a certificate. */
+  #bundles = 0;
   #renewAt = 0;
   #cancelTimer: (() => void) | undefined;
   #renewing: Promise<void> | undefined;
@@ -102,6 +109,35 @@ export class IdentityManager {
     return this.#current;
   }
 
+  /** What may be presented: undefined without an identity, and after it has expired. */
+  get keyPair(): KeyPair | undefined {
+    return this.#current && !this.#hasExpired(this.#current) ? this.#current.keyPair : undefined;
+  }
+
+  /**
+   * The mesh has other roots.
+   * @param trustBundle PEM
+   * @throws Error in one line where it cannot be read: the roots before stay in force
+   */
+  async trust(trustBundle: string): Promise<void> {
+    const held = this.#current;
+    if (!held || held.trustBundle === trustBundle) return;
+    try {
+      decodeCertificates(trustBundle);
+      readRoots(trustBundle);
+    } catch (error) {
+      throw new Error(`identity: the roots of the mesh cannot be used: ${(error as Error).message}`);
+    }
+    this.#bundles++;
+    const next = { ...held, trustBundle };
+    await this.#save(next).catch((error: Error) =>
+      this.#log(`identity: the mesh's roots are not kept on disk: ${error.message}`),
+    );
+    // A renewal may have come meanwhile.
+    this.#use({ ...(this.#current ?? next), trustBundle });
+    this.#log('identity: the mesh has other roots now', 'info');
+  }
+
   /** Called on each rotation, not for what is held already. @returns unsubscribe */
   subscribe(changed: (identity: Identity) => void): () => void {
     this.#subscribers.add(changed);
@@ -109,31 +145,69 @@ export class IdentityManager {
   }
 
   /**
-   * Resolves once there is an identity: the one on disk, without a request, else by joining. An unreachable control
-   * plane is tried again until it answers.
+   * Resolves once there is an identity: the one on disk, without a request; where it has expired, by rejoining; else by joining.
+   * An unreachable control plane is tried again until it answers.
    * @throws IdentityError when the token is missing or refused
    */
   async start(): Promise<Identity> {
     const held = await this.#load();
-    if (held) {
+    if (held && !this.#hasExpired(held)) {
       if (this.#options.joinToken !== undefined)
         this.#log(`identity: ${held.spiffeId} from disk, join token not used`, 'info');
       this.#accept(held);
       return held;
     }
+    if (held) {
+      // Its roots verify the control plane.
+      this.#current = held;
+      const back = await this.#rejoined(held);
+      this.#current = undefined;
+      if (back) return this.#began(back);
+    }
+    return this.#began(await this.#untilAnswered('not joined yet', () => this.#obtain(undefined)));
+  }
+
+  /** @returns undefined: refused, and there is a join token to use instead @throws IdentityError when there is none */
+  async #rejoined(held: Identity): Promise<Identity | undefined> {
+    const ended = `${held.spiffeId} expired at ${new Date(held.notAfter).toISOString()}`;
+    try {
+      const back = await this.#untilAnswered(`${ended}, not back yet`, () => this.#obtain(held));
+      this.#log(`identity: ${ended}, and is renewed`, 'info');
+      return back;
+    } catch (error) {
+      if (!(error instanceof IdentityError) || error.code === 'stopped') throw error;
+      const reason = `${ended} and is not renewed: ${withoutPrefix(error)}`;
+      if (this.#options.joinToken === undefined) throw new IdentityError('refused', `identity: ${reason}; ${REMEDY}`);
+      this.#log(`identity: ${reason}; joining with the token`);
+      return undefined;
+    }
+  }
+
+  async #began(identity: Identity): Promise<Identity> {
+    await this.#save(identity).catch((error: Error) =>
+      this.#log(`identity: not kept on disk, a restart will need a join token: ${error.message}`),
+    );
+    this.#accept(identity);
+    return identity;
+  }
+
+  /** @throws IdentityError when an answer is final */
+  async #untilAnswered(what: string, obtain: () => Promise<Identity>): Promise<Identity> {
     for (;;) {
       if (this.#stopped) throw new IdentityError('stopped', 'identity: stopped before joining');
       try {
-        const joined = await this.#obtain(undefined);
-        await this.#keep(joined);
-        return joined;
+        return await obtain();
       } catch (error) {
         if (error instanceof IdentityError) throw error;
         const wait = this.#backoff.next();
-        this.#log(`identity: not joined yet: ${(error as Error).message}; next attempt in ${seconds(wait)}`);
+        this.#log(`identity: ${what}: ${(error as Error).message}; next attempt in ${seconds(wait)}`);
         await this.#wait(wait);
       }
     }
+  }
+
+  #hasExpired({ notAfter }: Identity): boolean {
+    return this.#clock.now() > notAfter;
   }
 
   /** Renews now, as the timer does; several callers share one renewal. Failures are logged and tried again later. */
@@ -162,27 +236,31 @@ export class IdentityManager {
       this.#log(`identity: ${reason}`);
     }
     if (this.#options.joinToken !== undefined) return undefined;
-    throw new IdentityError(
-      'token-needed',
-      `identity: ${reason}; make a join token with "tulle token create" and start with it`,
-    );
+    throw new IdentityError('token-needed', `identity: ${reason}; ${REMEDY}`);
   }
 
-  /** Asks for a certificate on a fresh key: with `held` by the certificate in hand, else with the join token. */
+  /**
+   * Asks for a certificate on a fresh key: with `held` by the certificate in hand, or by its key where it has expired; else with
+   * the join token.
+   */
   async #obtain(held: Identity | undefined): Promise<Identity> {
     const { request, joinToken, ttlSeconds } = this.#options;
     const keys = await generateKeys();
-    const body = {
-      csr: await createCsr(keys, held?.spiffeId),
-      ...(held ? {} : { token: joinToken }),
-      ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
-    };
-    const answer = await request('POST', '/v1/certificates', body, held?.keyPair);
+    const bundles = this.#bundles;
+    const csr = await createCsr(keys, held?.spiffeId);
+    const proof = held ? {} : { token: joinToken };
+    const body = { csr, ...proof, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) };
+    const answer =
+      held && this.#hasExpired(held)
+        ? await rejoin(request, held.keyPair, csr, ttlSeconds)
+        : await request('POST', '/v1/certificates', body, held?.keyPair);
     if (answer.status !== 200) throw refusal(answer);
     const parsed = Answer.safeParse(answer.body);
     if (!parsed.success)
       throw new IdentityError('bad-answer', 'identity: the control plane gave no certificate in its answer');
-    const { certificateChain, trustBundle } = parsed.data;
+    const { certificateChain } = parsed.data;
+    // Roots that came while the answer was under way are newer.
+    const trustBundle = bundles === this.#bundles ? parsed.data.trustBundle : this.#current!.trustBundle;
     const privateKey = await exportPrivateKey(keys.privateKey);
     const issued = await checkIdentity({ certificateChain, privateKey }, trustBundle, this.#clock.now()).catch(
       (error: Error) => {
@@ -195,22 +273,36 @@ export class IdentityManager {
     return issued;
   }
 
-  /** Disk first: what the proxy runs on must survive its restart. A disk that fails does not stop a rotation. */
-  async #keep(identity: Identity): Promise<void> {
+  #save(identity: Identity): Promise<void> {
+    return this.#store.save(identity);
+  }
+
+  /**
+   * Disk first: what was presented once must survive a restart, since the certificate before is superseded then and would revoke
+   * the join. A disk that fails delays a rotation until little is left of the old certificate.
+   */
+  async #keep(identity: Identity, before: Identity): Promise<void> {
     try {
-      await this.#store.save(identity);
+      await this.#save(identity);
     } catch (error) {
-      this.#log(`identity: not kept on disk, a restart will need a join token: ${(error as Error).message}`);
+      const left = before.notAfter - this.#clock.now();
+      const reason = `not kept on disk: ${(error as Error).message}`;
+      if (left > (before.notAfter - before.notBefore) * UNSAVED_PART) throw new Error(reason);
+      this.#log(`identity: ${reason}; a restart will need a new invitation`);
     }
     this.#accept(identity);
   }
 
   #accept(identity: Identity): void {
-    const rotated = this.#current !== undefined;
-    this.#current = identity;
     this.#backoff.reset();
     this.#renewAt = renewAt(identity, this.#clock.now(), this.#random());
     this.#schedule(Math.max(this.#renewAt - this.#clock.now(), MIN_RENEWAL_MS));
+    this.#use(identity);
+  }
+
+  #use(identity: Identity): void {
+    const rotated = this.#current !== undefined;
+    this.#current = identity;
     if (!rotated) return;
     for (const changed of this.#subscribers) {
       try {
@@ -236,8 +328,12 @@ export class IdentityManager {
     const held = this.#current;
     if (!held || this.#stopped) return;
     try {
-      const renewed = await this.#obtain(held);
-      if (!this.#stopped) await this.#keep(renewed);
+      const stored = await this.#renewedElsewhere(held);
+      if (stored) this.#accept(stored);
+      else {
+        const renewed = await this.#obtain(held);
+        if (!this.#stopped) await this.#keep(renewed, held);
+      }
     } catch (error) {
       // Several attempts before it expires, however short its life is.
       const left = held.notAfter - this.#clock.now();
@@ -249,12 +345,20 @@ export class IdentityManager {
     }
   }
 
+  /** Another process with the same folder, as before and after an upgrade, has renewed: `held` is superseded then. */
+  async #renewedElsewhere({ spiffeId, keyPair, notAfter }: Identity): Promise<Identity | undefined> {
+    const stored = await this.#store.load(this.#clock.now()).catch(() => undefined);
+    if (!stored || stored.spiffeId !== spiffeId || stored.notAfter <= notAfter) return undefined;
+    return stored.keyPair.certificateChain === keyPair.certificateChain ? undefined : stored;
+  }
+
   #failure(held: Identity, error: Error): string {
-    const reason = error.message.replace(/^identity: /, '');
+    const reason = withoutPrefix(error);
+    const remedy = error instanceof IdentityError && !reason.includes('"tulle ') ? `; ${REMEDY}` : '';
     const until = new Date(held.notAfter).toISOString();
     return this.#clock.now() > held.notAfter
-      ? `identity: ${held.spiffeId} expired at ${until} and is not renewed: ${reason}; restart with a new join token`
-      : `identity: ${held.spiffeId} not renewed yet, valid until ${until}: ${reason}`;
+      ? `identity: ${held.spiffeId} expired at ${until} and is not renewed yet: ${reason}${remedy}`
+      : `identity: ${held.spiffeId} not renewed yet, valid until ${until}: ${reason}${remedy}`;
   }
 
   #wait(milliseconds: number): Promise<void> {
@@ -264,6 +368,10 @@ export class IdentityManager {
     return Promise.race([elapsed, this.#stop.promise]);
   }
 }
+
+const REMEDY = 'join with a new invitation ("tulle join") or join token ("tulle token create")';
+
+const withoutPrefix = ({ message }: Error): string => message.replace(/^identity: /, '');
 
 /** 4xx will not change by asking again, except "too early", "too many" and a timeout; the rest is worth another attempt. */
 function refusal(answer: { status: number; body: unknown }): Error {

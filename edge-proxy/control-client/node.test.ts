@@ -17,6 +17,7 @@ const settings: NodeSettings = {
   appPorts: { http: 8080 },
   outboundBind: undefined,
   httpProxyPort: 15080,
+  answersDns: false,
 };
 
 describe('buildNode', () => {

@@ -26,6 +26,8 @@ export interface NodeSettings {
   readonly outboundBind: string | undefined;
   /** Loopback port for HTTP proxy requests; absent: none. */
   readonly httpProxyPort: number | undefined;
+  /** It answers DNS queries of the workload. */
+  readonly answersDns: boolean;
 }
 
 /** `sidecar~10.0.0.1~reviews-v1.default~default.svc.cluster.local`, with the metadata compile reads. */
@@ -54,6 +56,7 @@ export function buildNode(settings: NodeSettings): Node {
       ...(settings.group === undefined ? {} : { AUTO_REGISTER_GROUP: settings.group }),
       ...(settings.network === undefined ? {} : { NETWORK: settings.network }),
       ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
+      ...(settings.answersDns ? { DNS_CAPTURE: 'true' } : {}),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),
     userAgentName: `tulle-${settings.runtime}`,

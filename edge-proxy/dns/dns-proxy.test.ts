@@ -141,7 +141,7 @@ describe('forwarding', () => {
     expect(server.asked).toEqual(['udp many.test A', 'tcp many.test A']);
   });
 
-  it('continues to the next server, and stays with it', async () => {
+  it('continues with the next server, and stays with it', async () => {
     const [dead, failing, good] = [await upstream(), await upstream(), await upstream()];
     await dead.stop();
     open.splice(open.indexOf(dead), 1);

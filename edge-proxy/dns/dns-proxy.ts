@@ -94,6 +94,11 @@ export class DnsProxy {
     this.table.apply(upserts, removed);
   }
 
+  /** All names have come: those that are not here are asked elsewhere. */
+  complete(): void {
+    this.table.isComplete = true;
+  }
+
   /** Prometheus' text exposition. */
   exposition(): string {
     return this.metrics.exposition();

@@ -7,7 +7,7 @@ import { canonicalName, nameBytes } from './names.ts';
 export interface TableEntry {
   /** Lower case, without the dot at its end. */
   readonly host: string;
-  /** It is a Kubernetes Service, or an instance of one. */
+  /** It is a service in the domain of its namespace, or an instance of one: it has short names. */
   readonly isService: boolean;
   /** In network byte order. */
   readonly ipv4: readonly Uint8Array[];
@@ -40,7 +40,7 @@ export class NameTable {
   /** What shortened names lack, the longest first. */
   private readonly domains: readonly string[];
   private readonly hostSearch: () => readonly string[];
-  /** Names may be missing until the first change has come. */
+  /** Names may be missing. */
   isComplete = false;
 
   constructor({ namespace, domainSuffix, searchDomains = () => [] }: TableOptions) {
@@ -61,7 +61,6 @@ export class NameTable {
       this.remove(name);
       if (nameBytes(name)) this.add(name, host);
     }
-    this.isComplete = true;
   }
 
   private add(host: string, { service: isService = false, addresses, ports = [], instances = [] }: DnsHost): void {

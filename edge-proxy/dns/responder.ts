@@ -119,7 +119,7 @@ export class Responder {
   }
 }
 
-/** Types that mean many records, and for zone transfers: this server has no zones. */
+/** Types that ask for many records, and zone transfers: this server has no zones. */
 function isTransfer(type: number): boolean {
   return type === TYPE.AXFR || type === TYPE.IXFR || type === TYPE.MAILA || type === TYPE.MAILB;
 }

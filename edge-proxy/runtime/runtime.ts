@@ -19,6 +19,8 @@ export interface TlsInfo {
   readonly peerSubject: string;
   /** SHA-256 of the verified leaf (DER), lower-case hex; '' without one. */
   readonly peerHash: string;
+  /** Serial number of the verified leaf, lower-case hexadecimal without leading zeros; '' or absent without one. */
+  readonly peerSerial?: string | undefined;
   /** URI names of the certificate this side presented (its own SPIFFE id first); empty when it presented none. */
   readonly localUris: readonly string[];
   /** When the verified leaf expires, milliseconds since the epoch; undefined without one. */
@@ -250,6 +252,11 @@ export interface Runtime extends ClockAndRandom {
     firstBytes: Uint8Array,
     giveUp?: AbortSignal,
   ): Promise<Connection>;
+  /**
+   * Peers with these serial numbers (as TlsInfo has them) are refused from now on, and their open connections, accepted or
+   * dialled, closed. Replaces the last list.
+   */
+  revokePeers(serials: ReadonlySet<string>): void;
   /** A and AAAA addresses of a host with the smallest TTL in seconds where known. */
   resolve(host: string): Promise<{ addresses: string[]; ttl: number | undefined }>;
   /** The addresses of this host's network interfaces, in this process's network namespace. */

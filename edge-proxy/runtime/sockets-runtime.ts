@@ -3,6 +3,7 @@ import type { Quirks } from './connection.ts';
 import { files, localAddresses, processControl, resolve } from './host.ts';
 import type { ClientTlsOptions, Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
+import { RevokedPeers } from './tls/revoked-peers.ts';
 import { clientContext, serverContext } from './tls/tls-context.ts';
 import { openDatagrams } from './udp/datagrams.ts';
 
@@ -19,6 +20,8 @@ function refuseFixed(
 }
 
 export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
+  const revoked = new RevokedPeers();
+  const host = { quirks, revoked };
   return {
     name,
     now: () => Date.now(),
@@ -26,7 +29,7 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
     random: () => Math.random(),
     listen: (options, onConnection) => listen(options, quirks, onConnection),
     openDatagrams,
-    connect: (to, tls, handler, onOpen) => connect(to, tls, quirks, handler, onOpen),
+    connect: (to, tls, handler, onOpen) => connect(to, tls, host, handler, onOpen),
     serverTls(options) {
       refuseFixed(options, quirks);
       return serverContext(options);
@@ -35,7 +38,8 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
       refuseFixed(options, quirks);
       return clientContext(options);
     },
-    acceptTls: (connection, context, firstBytes, giveUp) => acceptTls(connection, context, firstBytes, quirks, giveUp),
+    acceptTls: (connection, context, firstBytes, giveUp) => acceptTls(connection, context, firstBytes, host, giveUp),
+    revokePeers: (serials) => revoked.set(serials),
     resolve,
     localAddresses,
     files,

@@ -14,8 +14,15 @@ import type {
   ListenOptions,
   TlsContext,
 } from './runtime.ts';
+import type { RevokedPeers } from './tls/revoked-peers.ts';
 import { type ClientContext, connectionKey, judgePeer, type ServerContext } from './tls/tls-context.ts';
 import { listenUnix } from './unix/listen.ts';
+
+/** What the connections of one runtime share. */
+export interface SocketHost {
+  readonly quirks: Quirks;
+  readonly revoked: RevokedPeers;
+}
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 const DEFAULT_BACKLOG = 1024;
@@ -85,7 +92,7 @@ function closeServer(server: net.Server): Promise<void> {
 export function connect(
   to: DialTarget,
   context: TlsContext | undefined,
-  quirks: Quirks,
+  { quirks, revoked }: SocketHost,
   handler: ConnectionHandler,
   onOpen: (connection: Connection) => void,
 ): Connection {
@@ -129,7 +136,8 @@ export function connect(
     clearTimeout(timer);
     if (to.keepAliveMs !== undefined) socket.setKeepAlive(true, to.keepAliveMs);
     try {
-      connection.opened(client && judgePeer(socket as tls.TLSSocket, client));
+      connection.opened(client && judgePeer(socket as tls.TLSSocket, client, revoked));
+      watch(connection, socket, revoked);
       if (below) connection.takeEnds(endsOf(below));
       else if (to.preface) connection.write(to.preface(connection));
       onOpen(connection);
@@ -158,6 +166,11 @@ function refuse(reason: string, quirks: Quirks, handler: ConnectionHandler): Con
   return connection;
 }
 
+function watch(connection: Connection, socket: net.Socket, revoked: RevokedPeers): void {
+  const forget = revoked.watch(connection);
+  if (forget) socket.once('close', forget);
+}
+
 /** @returns stop: the handshake is over */
 function handshakeLimit(giveUp: AbortSignal | undefined, expired: (error: Error) => void): () => void {
   const expire = () => expired(new Error('TLS: handshake timed out'));
@@ -174,13 +187,14 @@ export function acceptTls(
   connection: Connection,
   context: TlsContext,
   firstBytes: Uint8Array,
-  quirks: Quirks,
+  host: SocketHost,
   giveUp?: AbortSignal,
 ): Promise<Connection> {
+  const { quirks, revoked } = host;
   const server = context as ServerContext;
   const named = connection.remoteAddress !== '';
   if (!(connection instanceof SocketConnection) || !named || (connection.direct && quirks.directForGood))
-    return acceptTlsOver(connection, server, firstBytes, quirks, giveUp);
+    return acceptTlsOver(connection, server, firstBytes, host, giveUp);
   const below = connection;
   const raw = below.release();
   const key = connectionKey(raw);
@@ -204,9 +218,11 @@ export function acceptTls(
   }
   server.waiting.set(key, (socket) => {
     try {
-      const info = judgePeer(socket, server);
+      const info = judgePeer(socket, server, revoked);
       finish(undefined);
-      resolve(new SocketConnection(socket, quirks, info, below));
+      const made = new SocketConnection(socket, quirks, info, below);
+      watch(made, socket, revoked);
+      resolve(made);
     } catch (error) {
       socket.on('error', () => {});
       socket.destroy();
@@ -226,7 +242,7 @@ function acceptTlsOver(
   connection: Connection,
   context: ServerContext,
   firstBytes: Uint8Array,
-  quirks: Quirks,
+  { quirks, revoked }: SocketHost,
   giveUp: AbortSignal | undefined,
 ): Promise<Connection> {
   const { promise, resolve, reject } = Promise.withResolvers<Connection>();
@@ -244,7 +260,8 @@ function acceptTlsOver(
   server.once('secureConnection', (socket) => {
     socket.on('error', () => {});
     try {
-      const made = new SocketConnection(socket, quirks, judgePeer(socket, context), undefined);
+      const made = new SocketConnection(socket, quirks, judgePeer(socket, context, revoked), undefined);
+      watch(made, socket, revoked);
       made.takeEnds(connection);
       stopWaiting();
       resolve(made);

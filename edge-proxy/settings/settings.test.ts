@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseSettings } from './settings.ts';
+import { dnsPortOf, parseSettings } from './settings.ts';
 
 const mesh = ['--control-plane', 'https://127.0.0.1:9443', '--data', '/d'];
 
@@ -48,6 +48,28 @@ describe('parseSettings', () => {
     for (const bad of ['https://a:1,', 'https://a:1,http://b:1', ',', 'https://a:1/x'])
       expect(read([flag, bad])).toContain('--control-plane: must be https://HOST:PORT, several joined by commas');
     expect(read([flag, 'https://a:1,https://a:1'])).toEqual(['--control-plane: must not name an address twice']);
+  });
+
+  it('reads where DNS is answered, and by whom names outside of the mesh are', () => {
+    const read = (...args: string[]) => {
+      const parsed = parseSettings([...mesh, ...args], {});
+      if (parsed.kind !== 'mesh') return parsed.kind === 'invalid' && parsed.violations;
+      return [dnsPortOf(parsed.settings), ...parsed.settings['dns-upstream']];
+    };
+    expect(read()).toEqual([undefined]);
+    expect(read('--interception-mode', 'TPROXY')).toEqual([15053]);
+    expect(read('--interception-mode', 'TPROXY', '--dns-port', 'off')).toEqual([undefined]);
+    expect(read('--dns-port', '53', '--dns-upstream', '10.0.0.1', '--dns-upstream', '[fd00::1]:5353,fd00::2')).toEqual([
+      53,
+      { address: '10.0.0.1', port: 53 },
+      { address: 'fd00::1', port: 5353 },
+      { address: 'fd00::2', port: 53 },
+    ]);
+    expect(read('--dns-port', 'no')).toEqual(['--dns-port: must be a port number, or off']);
+    for (const bad of ['dns.example', '10.0.0.1:0', '[10.0.0.1]:53', '10.0.0.1:70000'])
+      expect(read('--dns-upstream', bad)).toEqual([
+        `--dns-upstream: "${bad}": must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT`,
+      ]);
   });
 
   it('reads how to log, from flags and environment, for every kind of proxy', () => {

@@ -1,5 +1,7 @@
 /** The proxy process's settings, from flags and then environment; all violations are reported together. */
 import * as z from 'zod';
+import { parseSocketAddress } from '../../shared/dns/socket-address.ts';
+import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
 import { DEFAULT_LOG, LOG_FORMATS, LOG_LEVELS } from '../../shared/log/log.ts';
 
 export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a static file)
@@ -34,6 +36,11 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              (default: an address of the workload's own in 127.64.0.0/10)
   --interception-mode MODE   NONE (default), or TPROXY: connections are captured by the machine's [TULLE_INTERCEPTION_MODE]
                              rules and arrive on inherited sockets (TULLE_LISTEN_FDS, or systemd's LISTEN_FDS)
+
+  --dns-port PORT|off        answers DNS on 127.0.0.1 and ::1: names of the mesh, and others by [TULLE_DNS_PORT]
+                             upstream servers (default: off; 15053 with --interception-mode TPROXY)
+  --dns-upstream ADDRESS[:PORT]  a server for names outside of the mesh; repeatable [TULLE_DNS_UPSTREAM]
+                             (default: those of /etc/resolv.conf, or of systemd-resolved)
 
   --discovery MODE           on-demand (default): fetch a host when it is first used; [TULLE_DISCOVERY]
                              eager: hold all hosts that may be called, as gateways always do
@@ -76,6 +83,7 @@ const PATTERNS = {
   domain: /^[a-z0-9._-]{1,255}$/,
   ip: /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/,
 };
+const DNS_PORT = 53;
 const CONTROL_PLANE = /^https:\/\/[^/\s]+\/?$/;
 const name = z.string().regex(PATTERNS.label, 'must be a DNS label');
 const port = z
@@ -122,6 +130,14 @@ const positive = z
   .string()
   .regex(/^[1-9]\d{0,8}$/, 'must be a whole number above 0')
   .transform(Number);
+const dnsServers = z.string().transform((text, context) =>
+  text.split(',').map((item) => {
+    const server = parseSocketAddress(item.trim(), DNS_PORT);
+    if (!server)
+      context.addIssue({ code: 'custom', message: `"${item}": must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT` });
+    return server ?? { address: '', port: 0 };
+  }),
+);
 const StaticFlags = z.strictObject({ ...common, config: z.string().min(1) });
 const MeshFlags = z
   .strictObject({
@@ -186,6 +202,10 @@ const MeshFlags = z
     'unused-host-seconds': positive.default(3600),
     'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
     'http-proxy-secret-file': z.string().min(1).optional(),
+    'dns-port': z
+      .union([z.literal('off').transform(() => 'off' as const), port], { error: 'must be a port number, or off' })
+      .optional(),
+    'dns-upstream': dnsServers.default([]),
     'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
     'interception-mode': z.enum(['NONE', 'TPROXY'], { error: ({ input }) => modeRule(input) }).default('NONE'),
   })
@@ -214,11 +234,18 @@ export type MeshSettings = z.infer<typeof MeshFlags> & Derived;
 export type ProcessFlags = Pick<StaticSettings, 'concurrency' | 'drain-seconds' | 'drain-time-seconds'> &
   Partial<Pick<MeshSettings, 'max-connections'>>;
 
+/** Where the DNS server listens; undefined: there is none. */
+export function dnsPortOf(settings: Pick<MeshSettings, 'dns-port' | 'interception-mode'>): number | undefined {
+  const { 'dns-port': given, 'interception-mode': mode } = settings;
+  if (given !== undefined) return given === 'off' ? undefined : given;
+  return mode === 'TPROXY' ? CAPTURE_PORTS.dns : undefined;
+}
+
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };
 const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);
 const ADMIN_PORT = 15000;
 const TOKENS: readonly string[] = ['join-token', 'join-token-file'];
-const REPEATABLE = new Set(['app-port', 'control-plane', 'labels']);
+const REPEATABLE = new Set(['app-port', 'control-plane', 'dns-upstream', 'labels']);
 const KNOWN = new Set([...Object.keys(MeshFlags.shape), 'config', 'help']);
 
 /**

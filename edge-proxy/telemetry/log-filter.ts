@@ -1,5 +1,9 @@
 /** Access log filters (envoy.config.accesslog.v3.AccessLogFilter), compiled once. */
-import { type AccessLogFilter, type Comparison, GRPC_STATUS_NAMES } from '../../shared/xds/http-connection-manager.ts';
+import {
+  type AccessLogFilter,
+  type Comparison,
+  GRPC_FILTER_STATUS_NAMES,
+} from '../../shared/xds/http-connection-manager.ts';
 import { attributes } from '../attributes/attributes.ts';
 import type { TrafficRecord } from '../attributes/record.ts';
 import { LONG_FLAGS } from '../attributes/response-flags.ts';
@@ -64,7 +68,7 @@ export function compileLogFilter(filter: AccessLogFilter, path: string, wallCloc
 
 /** As in Envoy, a record without a gRPC status is judged by its HTTP status. */
 function compileGrpcStatus({ statuses, exclude = false }: NonNullable<AccessLogFilter['grpcStatusFilter']>): LogFilter {
-  const codes = new Set((statuses ?? []).map((name) => GRPC_STATUS_NAMES.indexOf(name)));
+  const codes = new Set((statuses ?? []).map((name) => GRPC_FILTER_STATUS_NAMES.indexOf(name)));
   return (record) => {
     const status =
       record.kind === 'request'

@@ -35,6 +35,7 @@ export type Command =
   | { readonly drain: number }
   | { readonly drainListeners: { readonly graceful: boolean; readonly inboundOnly: boolean } }
   | { readonly healthy: boolean }
+  | { readonly revokePeers: readonly string[] }
   | { readonly refuseConnectionsTo: ListeningAddress }
   | { readonly read: 'metrics' | 'stats' | 'config' | 'certificates' | 'clusters' | 'used' }
   | { readonly close: true };

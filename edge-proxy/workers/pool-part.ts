@@ -44,6 +44,7 @@ export function poolPart(pool: WorkerPool): ProxyPart {
     drainListeners: (options) => pool.drainListeners(options),
     certificates: () => pool.certificates(),
     setHealthy: (healthy) => pool.setHealthy(healthy),
+    revokePeers: (serials) => pool.revokePeers(serials),
     draining: () => pool.draining(),
     refuseConnectionsTo: (listener) => pool.refuseConnectionsTo(listener),
     exposition: () => pool.exposition(),

@@ -32,6 +32,7 @@ export class WorkerPool {
   /** What every worker runs, as it was given: for those that come later. */
   private readonly resources = new Map<ResourceType, Map<string, unknown>>();
   private secrets: Extract<Command, { secrets: unknown }> | undefined;
+  private revoked: readonly string[] = [];
   /** Listeners of this process. */
   private readonly ownListeners: ListeningAddress[] = [];
   private bound: readonly ListenerState[] = [];
@@ -62,6 +63,7 @@ export class WorkerPool {
     // Sent before any other message, so its answer need not be awaited.
     worker.ask({ init: this.init }).catch(() => {});
     if (this.secrets) worker.ask(this.secrets).catch(() => {});
+    if (this.revoked.length > 0) worker.ask({ revokePeers: this.revoked }).catch(() => {});
     for (const listener of this.ownListeners) worker.ask({ refuseConnectionsTo: listener }).catch(() => {});
     return worker;
   }
@@ -134,6 +136,12 @@ export class WorkerPool {
   setSecrets(secrets: readonly Secret[], principal: string): void {
     this.secrets = { secrets, principal };
     for (const worker of this.workers) worker.ask(this.secrets).catch(() => {});
+  }
+
+  /** See Runtime.revokePeers. */
+  revokePeers(serials: readonly string[]): void {
+    this.revoked = serials;
+    for (const worker of this.workers) worker.ask({ revokePeers: serials }).catch(() => {});
   }
 
   /** The workers never connect to this listener of their parent. */

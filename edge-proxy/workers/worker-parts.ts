@@ -27,6 +27,7 @@ export function workerParts(runtime: Runtime, init: WorkerInit): WorkerHandle {
     drain: (ms) => part.drain(ms),
     drainListeners: (options) => part.drainListeners(options),
     setHealthy: (healthy) => part.setHealthy(healthy),
+    revokePeers: (serials) => part.revokePeers(serials),
     refuseConnectionsTo: (listener) => part.refuseConnectionsTo(listener),
     onWanted: (want) => part.onWanted(want),
     read(what) {

@@ -11,6 +11,7 @@ export interface WorkerHandle {
   drain(ms: number): Promise<void>;
   drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
   setHealthy(healthy: boolean): void;
+  revokePeers(serials: readonly string[]): void;
   /** A listener of the parent process. */
   refuseConnectionsTo(listener: ListeningAddress): void;
   /** @param want is called with each resource that something begins to wait for */
@@ -38,6 +39,7 @@ export function runWorker(
     else if ('drain' in command) await parts.drain(command.drain);
     else if ('drainListeners' in command) parts.drainListeners(command.drainListeners);
     else if ('healthy' in command) parts.setHealthy(command.healthy);
+    else if ('revokePeers' in command) parts.revokePeers(command.revokePeers);
     else if ('refuseConnectionsTo' in command) parts.refuseConnectionsTo(command.refuseConnectionsTo);
     else if ('read' in command) return parts.read(command.read);
     else await parts.close();

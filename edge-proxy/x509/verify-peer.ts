@@ -5,6 +5,7 @@
  * extension that is not understood refuses the chain).
  */
 
+import { serialHex } from '../../shared/identity/certificate.ts';
 import { type Revocation, requireNotRevoked } from './revocation.ts';
 import { type Role, type TrustedRoots, trustedPath } from './trusted-path.ts';
 
@@ -29,6 +30,8 @@ export interface PeerNames {
 
 export interface VerifiedPeer extends PeerNames {
   readonly subject: string;
+  /** As `serialHex`. */
+  readonly serial: string;
   /** When the leaf expires, milliseconds since the epoch. */
   readonly notAfter: number;
 }
@@ -64,6 +67,7 @@ export function verifyPeer(
     ...{ uris, dns, emails, otherNames },
     ips: ips.map(printedAddress),
     subject: rfc2253(leaf.subject),
+    serial: serialHex(leaf.facts),
     notAfter: leaf.facts.notAfter,
   };
 }

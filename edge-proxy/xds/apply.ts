@@ -26,7 +26,7 @@ import { Secrets } from './tls/secrets.ts';
 
 export type Changes = { [T in ResourceType]?: { upsert: unknown[]; remove: string[] } };
 /** Types whose resources are compiled and swapped in one by one. */
-type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts' | 'hosts'>;
+type RunAlone = Exclude<ResourceType, 'routes' | 'virtualHosts' | 'hosts' | 'dnsHosts'>;
 
 interface RunningListener {
   readonly server: ListenerServer;
@@ -83,6 +83,8 @@ export class RunningConfig {
     endpoints: new Map(),
     listeners: new Map(),
     hosts: new Map(),
+    // The process's DNS server has them (mesh-dns.ts).
+    dnsHosts: new Map(),
     virtualHosts: new Map(),
     routes: new Map(),
   };
@@ -164,7 +166,7 @@ export class RunningConfig {
     const violations = new Map<string, string>();
     // Make before break: additions in the order in which one names the other, then removals backwards.
     for (const type of RESOURCE_TYPES) {
-      if (type === 'hosts' || type === 'virtualHosts') continue;
+      if (type === 'hosts' || type === 'virtualHosts' || type === 'dnsHosts') continue;
       if (type === 'routes') {
         await this.applyRoutes(changes, violations);
         this.settleClusters(changes);
@@ -348,7 +350,7 @@ export class RunningConfig {
   private async remove(type: ResourceType, name: string): Promise<void> {
     this.resources[type].delete(name);
     if (type === 'secrets') this.secrets.remove(name);
-    else if (type === 'hosts' || type === 'virtualHosts') return;
+    else if (type === 'hosts' || type === 'virtualHosts' || type === 'dnsHosts') return;
     else if (type === 'routes') this.routes.remove(name);
     else if (type === 'clusters') this.running.remove(name);
     else if (type === 'listeners') {

@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { CaptureError, type CaptureOptions, type InboundCapture, NEVER_INBOUND } from './capture-options.ts';
 
-/** The kernel's: at most 15 bytes, neither white space nor `/`; `*` or `+` at the end stands for any suffix. */
+/** The kernel's: at most 15 bytes, neither white space nor `/`; `*` or `+` at the end means any suffix. */
 const INTERFACE = /^[A-Za-z0-9_.:@-]{1,15}$|^[A-Za-z0-9_.:@-]{1,14}[*+]$/;
 /** Above what rules of one host need; the kernel's sets have no such limit. */
 const MAX_ENTRIES = 1024;

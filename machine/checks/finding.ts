@@ -54,7 +54,7 @@ export const findingsJson = (categories: readonly Category[]) => ({ success: isG
 export const isGood = (categories: readonly Category[]): boolean =>
   !categories.some(({ checks }) => checks.some(({ result }) => result === 'error'));
 
-/** The findings with which a join cannot go on. */
+/** The findings with which a join cannot continue. */
 export const errorsOf = (categories: readonly Category[]): Finding[] =>
   categories.flatMap(({ checks }) => checks.filter(({ result }) => result === 'error'));
 

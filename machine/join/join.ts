@@ -1,13 +1,12 @@
 /** `tulle join`: checks, certificate, set-up, start, self-test. A join that fails leaves nothing behind. */
 
 import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
-import type { Invitation } from '../../shared/join/invitation.ts';
 import { checkControlPlanes } from '../checks/control-plane-checks.ts';
 import type { Category } from '../checks/finding.ts';
 import { errorsOf } from '../checks/finding.ts';
 import { checkHost } from '../checks/host-checks.ts';
 import { ADMIN_PORT, HTTP_PROXY_PORT } from '../service/proxy-flags.ts';
-import { obtainCertificate } from './certificate.ts';
+import { type JoinBy, obtainCertificate } from './certificate.ts';
 import { JoinError } from './control-plane.ts';
 import { requestThroughProxy, waitUntilReady } from './ready.ts';
 import type { MachineRecord } from './record.ts';
@@ -48,20 +47,20 @@ export interface JoinedMachine {
 }
 
 /** @throws Error in one line, after everything was taken back; what could not be is named behind it */
-export async function joinMesh(invitation: Invitation, wanted: Wanted, parts: JoinParts): Promise<JoinedMachine> {
+export async function joinMesh(by: JoinBy, wanted: Wanted, parts: JoinParts): Promise<JoinedMachine> {
   const undo = new Undo();
   undo.add('the command', parts.uninstall);
   parts.interrupted.catch(() => {});
   try {
-    return await attempt(invitation, wanted, parts, undo);
+    return await attempt(by, wanted, parts, undo);
   } catch (error) {
     const left = await undo.run();
     throw new JoinError([(error as Error).message, ...left].join('; '));
   }
 }
 
-async function attempt(invitation: Invitation, wanted: Wanted, parts: JoinParts, undo: Undo): Promise<JoinedMachine> {
-  const { controlPlanes, rootHash, token } = invitation;
+async function attempt(by: JoinBy, wanted: Wanted, parts: JoinParts, undo: Undo): Promise<JoinedMachine> {
+  const { controlPlanes, rootHash } = by;
   const [{ category, reached }, host] = await Promise.all([
     checkControlPlanes(controlPlanes, rootHash),
     checkHost(parts.host, { capture: wanted.capture, ports: portsOf(wanted.capture) }),
@@ -73,10 +72,7 @@ async function attempt(invitation: Invitation, wanted: Wanted, parts: JoinParts,
   if (first || !way) throw new JoinError([first?.error ?? 'no control plane can be reached', first?.hint].join('; '));
 
   const begun = [way, ...reached.filter((other) => other !== way)].map(({ url }) => url);
-  const joined = await unlessInterrupted(
-    obtainCertificate(begun, way.root, { kind: 'token', token }),
-    parts.interrupted,
-  );
+  const joined = await unlessInterrupted(obtainCertificate(begun, way.root, by), parts.interrupted);
   parts.report(`certificate of ${joined.answer.spiffeId} obtained`);
   const plan: JoinPlan = { ...wanted, rootHash, address: wanted.address ?? way.address };
   const record = await setUp(plan, joined, parts, undo);

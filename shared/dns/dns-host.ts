@@ -12,9 +12,9 @@ const DnsInstance = messageRequiring({ hostname: nonEmpty(), addresses: list(non
 
 export const DnsHost = messageRequiring(
   {
-    /** In full; `*.` in front means any labels. */
+    /** In full; `*.` in front matches any labels. */
     name: nonEmpty(),
-    /** It is a Kubernetes Service: also `reviews`, `reviews.shop` and `reviews.shop.svc` name it. */
+    /** It is a service in the domain of its namespace, as Kubernetes' are: also `reviews`, `reviews.shop` and `reviews.shop.svc` name it. */
     service: bool(),
     /** Virtual IPs; of a headless service the addresses of its endpoints. */
     addresses: list(nonEmpty()),

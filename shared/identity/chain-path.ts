@@ -24,8 +24,7 @@ export type ChainErrorCode =
   | 'not-a-leaf'
   | 'wrong-usage'
   | 'no-spiffe-id'
-  | 'wrong-trust-domain'
-  | 'revoked';
+  | 'wrong-trust-domain';
 
 /** Why a chain is not trusted. The message holds no key material and fits on one line. */
 export class ChainError extends Error {

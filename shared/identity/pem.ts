@@ -4,7 +4,7 @@ const MAX_BYTES = 256 * 1024;
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\s]*)-----END ([A-Z0-9 ]+)-----/g;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-class PemError extends Error {
+export class PemError extends Error {
   override name = 'PemError';
 }
 

@@ -71,7 +71,13 @@ export type DeltaDiscoveryResponse = z.infer<typeof DeltaDiscoveryResponse>;
  * answers keep RESOURCE_TYPES order (make before break). `session` is empty on the first poll, then as the server gave it.
  */
 export const DiscoveryPoll = messageRequiring(
-  { session: string(), node: Node, requests: list(DeltaDiscoveryRequest) },
+  {
+    session: string(),
+    node: Node,
+    requests: list(DeltaDiscoveryRequest),
+    /** Of `TrustUpdate`: what the proxy has put in force. */
+    trustVersion: string(),
+  },
   ['node', 'requests'],
 );
 export type DiscoveryPoll = z.infer<typeof DiscoveryPoll>;
@@ -86,6 +92,34 @@ export const MAX_POLL_NAMES = 20_000;
 export const NamesWanted = messageRequiring({ typeUrl: nonEmpty(), buckets: list(uint32()) }, ['typeUrl', 'buckets']);
 export type NamesWanted = z.infer<typeof NamesWanted>;
 
+/** A certificate that is revoked: its serial number as `serialHex` writes it, and its end in milliseconds since the epoch. */
+const RevokedCertificate = messageRequiring(
+  { serial: z.string().regex(/^[0-9a-f]{1,40}$/), notAfter: z.int().nonnegative() },
+  ['serial', 'notAfter'],
+);
+
+/**
+ * Whom a proxy trusts, of the control plane whose certificate it has verified: that connection is what makes it authentic.
+ * Certificates that have expired are left out, on both sides; a revocation is never taken back.
+ */
+export const TrustUpdate = messageRequiring(
+  {
+    version: nonEmpty(),
+    /** `revoked` is all there is; else it is in addition to what the proxy has. */
+    whole: bool(),
+    revoked: list(RevokedCertificate),
+    /** PEM roots of the mesh. */
+    trustBundle: string(),
+  },
+  ['version'],
+);
+export interface TrustUpdate {
+  readonly version: string;
+  readonly whole?: boolean | undefined;
+  readonly revoked?: readonly { readonly serial: string; readonly notAfter: number }[] | undefined;
+  readonly trustBundle?: string | undefined;
+}
+
 export const DiscoveryAnswer = messageRequiring(
   {
     session: nonEmpty(),
@@ -93,6 +127,7 @@ export const DiscoveryAnswer = messageRequiring(
     /** In the first answer to a node that announced any: the features that the control plane will use. */
     features: list(nonEmpty()),
     namesWanted: list(NamesWanted),
+    trust: TrustUpdate,
     /** The next poll is answered with the rest. */
     more: bool(),
   },

@@ -50,8 +50,8 @@ const Comparison = messageRequiring(
 );
 export type Comparison = z.infer<typeof Comparison>;
 
-/** envoy.config.accesslog.v3.GrpcStatusFilter.Status, by code. */
-export const GRPC_STATUS_NAMES = [
+/** envoy.config.accesslog.v3.GrpcStatusFilter.Status, by code: it writes CANCELED, where gRPC has CANCELLED. */
+export const GRPC_FILTER_STATUS_NAMES = [
   'OK',
   'CANCELED',
   'UNKNOWN',
@@ -70,7 +70,7 @@ export const GRPC_STATUS_NAMES = [
   'DATA_LOSS',
   'UNAUTHENTICATED',
 ] as const;
-type GrpcStatusName = (typeof GRPC_STATUS_NAMES)[number];
+type GrpcStatusName = (typeof GRPC_FILTER_STATUS_NAMES)[number];
 
 /** envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter, the one extension among the filters. */
 const ExtensionFilter = messageRequiring(
@@ -108,7 +108,7 @@ const AccessLogFilter: z.ZodType<AccessLogFilter> = lazy(() =>
     traceableFilter: message({}),
     headerFilter: messageRequiring({ header: HeaderMatcher }, ['header']),
     responseFlagFilter: message({ flags: list(nonEmpty()) }),
-    grpcStatusFilter: message({ statuses: list(enumeration(GRPC_STATUS_NAMES)), exclude: bool() }),
+    grpcStatusFilter: message({ statuses: list(enumeration(GRPC_FILTER_STATUS_NAMES)), exclude: bool() }),
     andFilter: message({ filters: list(AccessLogFilter) }),
     orFilter: message({ filters: list(AccessLogFilter) }),
     extensionFilter: ExtensionFilter,

@@ -2,6 +2,7 @@
  * The resource types of discovery: the only list of them. A type is one row; what reads rows is the same for all types.
  */
 import type { z } from 'zod';
+import { DnsHost } from '../dns/dns-host.ts';
 import { Cluster, ClusterLoadAssignment } from './cluster.ts';
 import { IndexedHost } from './indexed-host.ts';
 import { Listener } from './listener.ts';
@@ -20,8 +21,18 @@ import { Secret } from './tls.ts';
  * - `tulle.on-demand` (with `tulle.virtual-hosts`): `*` of virtual hosts, clusters and endpoints means those that are eager.
  *   A node names further virtual hosts and clusters and is sent what they need besides; the host index (type `hosts`) says
  *   which hosts there are. Removals follow the ACK of what an answer adds, those of listeners excepted.
+ * - `tulle.trust`: answers hold the mesh's roots and its revoked certificates (`trust` of a DiscoveryAnswer), polls the version
+ *   of them that the proxy has put in force. A held poll is answered when they change.
+ * - `tulle.dns`: a node answers DNS queries, and is sent the names and addresses of all hosts that it may call (type `dnsHosts`).
  */
-export const FEATURES = ['tulle.virtual-hosts', 'tulle.held-digests', 'tulle.answer-pages', 'tulle.on-demand'] as const;
+export const FEATURES = [
+  'tulle.virtual-hosts',
+  'tulle.held-digests',
+  'tulle.answer-pages',
+  'tulle.on-demand',
+  'tulle.trust',
+  'tulle.dns',
+] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** The announced features that this version has, without one that lacks what it needs. */
@@ -64,6 +75,12 @@ const XDS_TYPES = {
     url: 'type.googleapis.com/tulle.discovery.v1.IndexedHost',
     schema: IndexedHost,
     feature: 'tulle.on-demand',
+  },
+  /** Names and addresses for DNS. */
+  dnsHosts: {
+    url: 'type.googleapis.com/tulle.discovery.v1.DnsHost',
+    schema: DnsHost,
+    feature: 'tulle.dns',
   },
   virtualHosts: {
     url: 'type.googleapis.com/envoy.config.route.v3.VirtualHost',
@@ -132,7 +149,7 @@ export function typesWith(features: ReadonlySet<Feature>): readonly ResourceType
 
 /**
  * Everything that one proxy runs: the output of the compile step and of `tulle compile`. `virtualHosts` is absent where route
- * configurations are whole, `hosts` where nothing is fetched on demand.
+ * configurations are whole, `hosts` where nothing is fetched on demand, `dnsHosts` where it answers no DNS queries.
  */
 export type Snapshot = { [T in Exclude<ResourceType, FeatureType>]: XdsResource[T][] } & {
   [T in FeatureType]?: XdsResource[T][];

@@ -157,7 +157,9 @@ describe('apply, get, delete', () => {
     expect(await apply(route('shown'))).toBe(`${name} created\n`);
     expect(await apply(route('shown'))).toBe(`${name} unchanged\n`);
     expect(await apply(route('shown', 'ratings'))).toBe(`${name} configured\n`);
-    expect(succeeded(await cli('get', 'vs'))).toMatch(/^NAME +GATEWAYS +HOSTS +AGE\nshown +\["ratings"\] +\d+s\n$/);
+    expect(succeeded(await cli('get', 'vs'))).toMatch(
+      /^NAME +GATEWAYS +HOSTS +AGE +CONDITION\nshown +\["ratings"\] +\d+s *\n$/,
+    );
     expect(succeeded(await cli('get', 'vs', '-A'))).toMatch(/^NAMESPACE +NAME .*\ndefault +shown /);
     expect(succeeded(await cli('get', 'virtualservices', 'shown', '-o', 'yaml'))).toContain('hosts:\n    - ratings\n');
     const list = JSON.parse(succeeded(await cli('get', 'vs', '-o', 'json'))) as { items: unknown[] };

@@ -45,15 +45,18 @@ export class TestNetwork {
     ip('link', 'set', bridge, 'up');
   }
 
-  /** @param names what names the host knows besides its own, in the place of DNS: host name -> address */
-  add(names?: Readonly<Record<string, string>>): TestHost {
+  /**
+   * @param names what names the host knows besides its own, in the place of DNS: host name -> address
+   * @param resolvConf default: one whose server answers nothing
+   */
+  add(names?: Readonly<Record<string, string>>, resolvConf = 'nameserver 127.0.0.1\n'): TestHost {
     const number = this.namespaces.length + 2;
     const namespace = `${this.id}n${number}`;
     const [outer, inner] = [`${this.id}o${number}`, `${this.id}i${number}`];
     const address = `${this.net}.${number}`;
     ip('netns', 'add', namespace);
     this.namespaces.push(namespace);
-    if (names) writeNames(namespace, names);
+    if (names) writeNames(namespace, names, resolvConf);
     ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner, 'netns', namespace);
     ip('link', 'set', outer, 'master', `${this.id}b`, 'up');
     for (const device of ['lo', inner]) ip('-n', namespace, 'link', 'set', device, 'up');
@@ -80,12 +83,11 @@ export class TestNetwork {
 /** `ip netns exec` mounts these files over those of /etc. */
 const NAMES = '/etc/netns';
 
-function writeNames(namespace: string, names: Readonly<Record<string, string>>): void {
+function writeNames(namespace: string, names: Readonly<Record<string, string>>, resolvConf: string): void {
   mkdirSync(`${NAMES}/${namespace}`, { recursive: true });
   const lines = Object.entries({ localhost: '127.0.0.1', ...names }).map(([name, address]) => `${address} ${name}\n`);
   writeFileSync(`${NAMES}/${namespace}/hosts`, lines.join(''));
-  // Nothing listens there: a look-up in DNS fails at once.
-  writeFileSync(`${NAMES}/${namespace}/resolv.conf`, 'nameserver 127.0.0.1\n');
+  writeFileSync(`${NAMES}/${namespace}/resolv.conf`, resolvConf);
 }
 
 function ip(...args: string[]): void {

@@ -32,6 +32,7 @@ const config = (clusters: CachedResource[]): CachedConfig => ({
   listeners: [],
   routes: [],
   hosts: [],
+  dnsHosts: [],
   virtualHosts: [],
 });
 

@@ -1,6 +1,7 @@
 /** What `kubectl get` prints: `Table` of meta.k8s.io/v1, from a kind's printer columns. */
 
 import { escapeText } from '../../../shared/log/escape.ts';
+import { CONDITION, hasConditions, violatedConditions } from '../../../shared/resources/describe/condition-column.ts';
 import { printedValue } from '../../../shared/resources/describe/printed-value.ts';
 import type { Kind, PrinterColumn } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
@@ -37,6 +38,13 @@ const ageColumn: PrinterColumn = {
   description: 'Time since creation.',
 };
 
+/** Beside the columns of Istio's CRDs, and last, so that these are where they were. */
+const conditionColumn: Omit<PrinterColumn, 'jsonPath'> = {
+  name: CONDITION,
+  type: 'string',
+  description: 'Why a part of the resource is not in force, or empty.',
+};
+
 export function toTable(
   kind: Kind,
   resources: readonly Resource[],
@@ -45,19 +53,23 @@ export function toTable(
   now: Date = new Date(),
 ): Table {
   const columns = columnsOf(kind);
+  const withCondition = hasConditions(kind);
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
     metadata: { resourceVersion: revision },
-    columnDefinitions: columns.map(({ name, type, description, priority }) => ({
-      name,
-      type,
-      format: name === 'Name' ? 'name' : '',
-      description,
-      priority: priority ?? 0,
-    })),
+    columnDefinitions: [...columns, ...(withCondition ? [conditionColumn] : [])].map(
+      ({ name, type, description, priority }) => ({
+        name,
+        type,
+        format: name === 'Name' ? 'name' : '',
+        description,
+        priority: priority ?? 0,
+      }),
+    ),
     rows: resources.map((resource) => {
       const cells = columns.map((column) => shown(cell(column, resource, now)));
+      if (withCondition) cells.push(shown(violatedConditions(resource)));
       if (include === 'None') return { cells };
       return { cells, object: include === 'Object' ? resource : partial(resource) };
     }),

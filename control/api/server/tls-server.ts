@@ -13,9 +13,10 @@ import { MAX_SENT } from '../../../shared/identity/chain-path.ts';
 import { ChainError } from '../../../shared/identity/verify.ts';
 import type { Log } from '../../../shared/log/log.ts';
 import type { Authority, ServerCertificate } from '../../ca/authority.ts';
-import type { Joins } from '../../ca/joins.ts';
+import { type Joins, revokedError } from '../../ca/joins.ts';
 import { limitedLog } from '../../telemetry/limited-log.ts';
 import type { ApiEnv } from '../caller.ts';
+import { forbidden } from '../resources/status.ts';
 import { BodyBudget } from './body-budget.ts';
 import { type ClientIdentity, verifyClientChain } from './client-chain.ts';
 import { ConnectionCounts, type ConnectionLimits, type Place } from './connection-limits.ts';
@@ -34,6 +35,8 @@ const MAX_HEADERS = 100;
 const MAX_TIMER_MS = 24 * 3_600_000;
 const RETRY_MS = 60_000;
 const HOST_CHECK_MS = 60_000;
+/** From a revocation until open connections of its certificates are closed. */
+const REVOKED_MS = 500;
 const ON_BUN = process.versions['bun'] !== undefined;
 
 /** A host (a DNS name or an IP address, IPv6 without brackets) and the port; absent: the one that the server listens on. */
@@ -46,8 +49,8 @@ export interface TlsServerOptions {
   /** Port 0: chosen by the kernel. */
   listen: { address: string; port: number };
   authority: Authority;
-  /** Certificates of revoked joins are refused, and their connections closed. Default: there are none. */
-  joins?: Pick<Joins, 'isRevoked' | 'touch' | 'onRevoked'>;
+  /** Requests with certificates of revoked joins are refused, and held ones ended. Default: there are none. */
+  joins?: Pick<Joins, 'ofSerial' | 'touch' | 'onRevoked'>;
   fetch: FetchHandler;
   /** Names and addresses the server is reached by, besides localhost, 127.0.0.1 and ::1. */
   dnsNames?: readonly string[];
@@ -109,7 +112,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     connectionsCheckingInterval: timeouts.checkMs,
   });
   http.maxHeadersCount = MAX_HEADERS;
-  serveFetch(http, nodeListener(options.fetch, bindings, stop.signal));
+  serveFetch(http, nodeListener(joins ? refusingRevoked(options.fetch, joins) : options.fetch, bindings, stop.signal));
   // `noDelay` of the HTTP server is for sockets that it accepts itself. Without it here every second write of an answer
   // waits for the client's delayed ACK, 40 ms.
   const tls = createServer({ ...tlsOptions(certificate, authority), noDelay: true });
@@ -153,8 +156,6 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       const chain = presentedChain(socket);
       if (chain.length > 0) {
         const svid = verifyClientChain(chain, authority, now());
-        if (joins?.isRevoked(svid.serial))
-          throw new ChainError('revoked', `${svid.spiffeId}: certificate ${svid.serial} is revoked`);
         joins?.touch(svid.serial);
         verified.set(socket, svid);
         proved(socket, svid.spiffeId);
@@ -168,7 +169,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   }
 
   const stopRevocations = joins?.onRevoked(() => {
-    for (const socket of sockets) if (joins.isRevoked(verified.get(socket)?.serial ?? '')) socket.destroy();
+    const cut = [...sockets].filter(
+      (socket) => joins.ofSerial(verified.get(socket)?.serial ?? '')?.revoked !== undefined,
+    );
+    // After the answer to the request by which the join was revoked: it has the reason.
+    const closing = setTimeout(() => {
+      for (const socket of cut) socket.destroy();
+    }, REVOKED_MS);
+    closing.unref();
   });
 
   /** The connection counts for an identity from now on; one too many of it is closed. */
@@ -236,6 +244,15 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
         http.close();
         for (const socket of [...sockets, ...raw]) socket.destroy();
       }),
+  };
+}
+
+/** A request with a revoked certificate is answered with the reason. */
+function refusingRevoked(fetch: FetchHandler, joins: Pick<Joins, 'ofSerial'>): FetchHandler {
+  return (request, env) => {
+    const join = joins.ofSerial(env.peerCertificate?.serial ?? '');
+    if (join?.revoked === undefined) return fetch(request, env);
+    return Response.json(forbidden(revokedError(join).message).toStatus(), { status: 403 });
   };
 }
 

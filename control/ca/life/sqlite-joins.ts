@@ -1,6 +1,14 @@
 /** Joins in memory, kept in a table on disk. */
 import type { Log } from '../../../shared/log/log.ts';
-import { type Join, type JoinCertificate, JoinError, type Joins, type NewJoin } from '../joins.ts';
+import {
+  type Join,
+  type JoinCertificate,
+  JoinError,
+  type Joins,
+  type NewJoin,
+  REJOIN_REMEDY,
+  revokedError,
+} from '../joins.ts';
 import { type JoinRecord, JoinTable } from './join-table.ts';
 import { confirm, standingOf } from './renewal-rule.ts';
 import { firstSerial, readSerial, serialOf } from './serials.ts';
@@ -16,8 +24,6 @@ export interface JoinsOptions {
   now?: () => number;
   log?: Log;
 }
-
-const again = 'join again with a new invitation ("tulle invite")';
 
 /** @throws Error naming the file: locked by another process, broken, made by a newer version */
 export async function openJoins(path: string, options: JoinsOptions): Promise<Joins & { close(): void }> {
@@ -81,7 +87,7 @@ class SqliteJoins implements Joins {
     const found = this.#found(serial);
     if (!found) {
       if (!readSerial(serial)) return undefined;
-      throw new JoinError('unknown', `the join of certificate ${serial} is not known here: ${again}`);
+      throw new JoinError('unknown', `the join of certificate ${serial} is not known here: ${REJOIN_REMEDY}`);
     }
     const { record, generation } = found;
     if (record.revoked !== undefined) throw revokedError(record);
@@ -169,7 +175,7 @@ class SqliteJoins implements Joins {
 
   #known(id: string): JoinRecord {
     const record = this.#records.get(id);
-    if (!record) throw new JoinError('unknown', `join ${id} is not known here: ${again}`);
+    if (!record) throw new JoinError('unknown', `join ${id} is not known here: ${REJOIN_REMEDY}`);
     if (record.revoked !== undefined) throw revokedError(record);
     return record;
   }
@@ -222,9 +228,4 @@ class SqliteJoins implements Joins {
 function blank(id: string, created: number, { serial, notAfter }: JoinCertificate) {
   const none = { revoked: undefined, reason: undefined, adopted: undefined };
   return { id, created, serial, notAfter, lastEnd: notAfter, ...none };
-}
-
-function revokedError({ id, revoked, reason }: Join): JoinError {
-  const at = new Date(revoked ?? 0).toISOString();
-  return new JoinError('revoked', `join ${id} was revoked at ${at}: ${reason}; ${again}`);
 }

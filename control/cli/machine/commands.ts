@@ -36,6 +36,22 @@ export function registerMachineCommands(program: Command): void {
     .usage('[flags] [INVITATION | - | @FILE] [-- COMMAND | -- NAME.service]')
     .argument('[invitation]', 'what "tulle invite" made: - reads it from standard input, @FILE from a file')
     .argument('[application...]', 'behind --: a command to run with the proxy, or a systemd unit that waits for it')
+    .option(
+      '--as <kind>',
+      'join without an invitation, by what a JoinPolicy accepts: oidc, certificate, aws, gcp or azure',
+    )
+    .option('--control-plane <url...>', 'with --as: where it is, https://HOST:PORT')
+    .option('--root-hash <hex>', 'with --as: SHA-256 of its root certificate (DER)')
+    .option('-n, --namespace <name>', 'with --as: the namespace, where the policy leaves a choice')
+    .option('--group <name>', 'with --as: the WorkloadGroup, where policies leave a choice')
+    .option('--service-account <name>', 'with --as: the service account, where policies leave a choice')
+    .option('--audience <name>', 'of the token that is asked for (oidc in GitHub Actions, gcp)')
+    .option(
+      '--oidc-token-file <path>',
+      'a file with an OIDC token (default: TULLE_OIDC_TOKEN, or that of GitHub Actions)',
+    )
+    .option('--certificate <path>', 'a certificate with its chain (PEM), for --as certificate')
+    .option('--key <path>', 'its private key (PEM)')
     .option('--no-service', 'keep the proxy in the foreground, in place of a systemd unit')
     .option('--no-capture', 'redirect no traffic: applications use http_proxy')
     .option('--no-dns', 'leave the names of this machine as they are')

@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatFindings } from '../../../machine/checks/finding.ts';
+import { byInvitation, type JoinBy } from '../../../machine/join/certificate.ts';
 import { type Running, start as startProgram, untilEnd } from '../../../machine/join/foreground.ts';
 import { type JoinParts, joinMesh, start } from '../../../machine/join/join.ts';
 import { uninstall } from '../../../machine/join/leave.ts';
@@ -14,10 +15,11 @@ import { HTTP_PROXY_PORT, proxyFlags } from '../../../machine/service/proxy-flag
 import { type Invitation, parseInvitation } from '../../../shared/join/invitation.ts';
 import { CliError } from '../cli-error.ts';
 import { note } from '../output.ts';
+import { byEvidence, type EvidenceFlags, namesEvidence } from './join-evidence.ts';
 import { CAN_CAPTURE, redirectHost, releaseHost } from './redirection.ts';
 import { type ThisMachine, thisMachine, workloadName } from './this-machine.ts';
 
-export interface JoinFlags {
+export interface JoinFlags extends EvidenceFlags {
   /** `--no-service` */
   service: boolean;
   /** `--no-capture` */
@@ -46,11 +48,13 @@ export async function join(given: string | undefined, after: readonly string[], 
     throw new CliError(`--address ${flags.address}: must be an IP address of this machine`);
   const application = applicationOf(after);
   const session = new Session(machine, flags);
-  if (held) return await session.resume(held, application, given);
-  if (given === undefined)
-    throw new CliError('join: names no invitation; run the line that "tulle invite" prints on the control plane');
-  const invitation = await readInvitation(given);
-  await session.join(invitation, application);
+  const by = await joinBy(given, flags);
+  if (held) return await session.resume(held, application, by);
+  if (by === undefined)
+    throw new CliError(
+      'join: names no invitation; run the line that "tulle invite" prints on the control plane, or name evidence with --as',
+    );
+  await session.join(by, application);
 }
 
 /**
@@ -70,6 +74,14 @@ export function splitApplication(
   );
   if (before.length > 1) throw new CliError(`join: ${before[1]} is no flag; write "--" before a command or a unit`);
   return [before[0], behind];
+}
+
+/** @throws CliError, InvitationError; undefined: the command names neither an invitation nor evidence */
+async function joinBy(given: string | undefined, flags: EvidenceFlags): Promise<JoinBy | undefined> {
+  if (given === undefined) return namesEvidence(flags) ? byEvidence(flags, process.env) : undefined;
+  if (namesEvidence(flags))
+    throw new CliError('join: names an invitation and evidence (--as …); one of them is enough');
+  return byInvitation(await readInvitation(given));
 }
 
 interface ApplicationOf {
@@ -130,7 +142,7 @@ class Session {
     this.#flags = flags;
   }
 
-  async join(invitation: Invitation, application: ApplicationOf): Promise<void> {
+  async join(by: JoinBy, application: ApplicationOf): Promise<void> {
     const { layout } = this.#machine;
     const { capture, dns, address, name = workloadName(hostname()) } = this.#flags;
     const service = this.#service(application);
@@ -140,15 +152,15 @@ class Session {
     const applications = application.unit === undefined ? [] : [application.unit];
     const wanted = { name, address, capture: captured, dns: captured && dns, service, applications, installed };
     const parts = this.#parts(async () => installed && (await uninstall(this.#machine.host, installed)));
-    const { record, notAfter, selfTest } = await joinMesh(invitation, wanted, parts);
+    const { record, notAfter, selfTest } = await joinMesh(by, wanted, parts);
     note(`√ a request through the proxy was answered (${selfTest.url}: ${selfTest.status})`);
     note(joinedText(record, notAfter));
     await this.#stay(record, application);
   }
 
   /** The machine has joined before: what runs stays, what does not run is started. */
-  async resume(held: MachineRecord, application: ApplicationOf, given: string | undefined): Promise<void> {
-    const { rootHash } = given === undefined ? held : await readInvitation(given);
+  async resume(held: MachineRecord, application: ApplicationOf, by: JoinBy | undefined): Promise<void> {
+    const { rootHash } = by ?? held;
     if (rootHash !== held.rootHash)
       throw new CliError(
         `this machine is ${held.spiffeId} of another mesh; run "tulle leave" before it joins this one`,

@@ -1,6 +1,7 @@
 /** The `-o` formats of `get`: table, wide, name, json, yaml, jsonpath=TEMPLATE, jsonpath-file=FILE. */
 
 import { escapeJson } from '../../../shared/log/escape.ts';
+import { CONDITION, hasConditions, violatedConditions } from '../../../shared/resources/describe/condition-column.ts';
 import { printedValue } from '../../../shared/resources/describe/printed-value.ts';
 import type { Kind, PrinterColumn } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
@@ -46,12 +47,20 @@ export interface TableShape {
 export function resourceTable(kind: Kind, items: readonly Resource[], shape: TableShape): string {
   const columns = kind.columns.filter((column) => (shape.wide || !column.priority) && !isAge(column));
   const scope = shape.namespaces && kind.namespaced;
-  const heads = [...(scope ? ['NAMESPACE'] : []), 'NAME', ...columns.map(({ name }) => name.toUpperCase()), 'AGE'];
+  const conditions = hasConditions(kind);
+  const heads = [
+    ...(scope ? ['NAMESPACE'] : []),
+    'NAME',
+    ...columns.map(({ name }) => name.toUpperCase()),
+    'AGE',
+    ...(conditions ? [CONDITION.toUpperCase()] : []),
+  ];
   const rows = items.map((item) => [
     ...(scope ? [item.metadata.namespace ?? ''] : []),
     shape.qualified ? qualifiedName(kind, item.metadata.name) : item.metadata.name,
     ...columns.map((column) => cell(item, column)),
     age(item.metadata.creationTimestamp),
+    ...(conditions ? [violatedConditions(item)] : []),
   ]);
   const text = table(heads, rows);
   return shape.heads ? text : text.slice(text.indexOf('\n') + 1);

@@ -3,6 +3,7 @@ import { resourceName } from '../../../shared/xds/discovery.ts';
 import type { MeshService, MeshSettings, MeshView } from '../../mesh/view.ts';
 import { generator, sharedList, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
+import { distinctFindings, type Finding } from '../output/finding.ts';
 import type { Produced } from '../output/produced.ts';
 import type { Layer } from '../output/resource-set.ts';
 import type { SharedResource } from '../output/shared-resource.ts';
@@ -59,8 +60,10 @@ interface State {
   readonly endpoints: Layer;
   /** Worked out when it is asked for. */
   leftOut?: readonly LeftOut[];
+  findings?: readonly Finding[];
 }
 
+const NO_FINDINGS: readonly Finding[] = Object.freeze([]);
 const NONE: readonly LeftOut[] = Object.freeze([]);
 
 /** Everything but the endpoints is fixed: when something else changes, another object takes over. */
@@ -85,9 +88,16 @@ export class ClusterLayers {
     return this.state;
   }
 
-  /** What could not be translated, by the last view. */
+  /** What of MeshConfig is without effect, by the last view. */
   notes(): string[] {
     return [...(this.state?.units.values() ?? [])].flatMap(({ notes }) => notes);
+  }
+
+  /** What DestinationRules set and is without effect, by the last view. */
+  findings(): readonly Finding[] {
+    if (!this.state) return NO_FINDINGS;
+    this.state.findings ??= distinctFindings([...this.state.units.values()].flatMap(({ findings }) => findings));
+    return this.state.findings;
   }
 
   /** Patches that were left out, by the last view. */

@@ -5,6 +5,7 @@ import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../..
 import { goDurationNs, protoDuration } from '../durations.ts';
 import { generator } from '../memo.ts';
 import { BLACK_HOLE, DYNAMIC_ANY, INBOUND_PASSTHROUGH, outboundCluster, PASSTHROUGH } from '../names.ts';
+import type { Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { CredentialAccess } from '../scope/proxy.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
@@ -55,7 +56,10 @@ export interface ServiceClustersInput extends Caller {
 export interface ServiceClusters {
   readonly clusters: readonly Produced<'clusters'>[];
   readonly assignments: readonly Produced<'endpoints'>[];
+  /** What of MeshConfig is without effect. */
   readonly notes: readonly string[];
+  /** What of the DestinationRule is without effect. */
+  readonly findings: readonly Finding[];
 }
 
 /** The clusters of one service, one a port and one more a subset, and their endpoints. */
@@ -81,18 +85,30 @@ export const serviceClusters = generator<ServiceClustersInput, ServiceClusters>(
     const clusters: Produced<'clusters'>[] = [];
     const assignments: Produced<'endpoints'>[] = [];
     const notes: string[] = [];
+    const findings: Finding[] = [];
     for (const port of service.ports) {
       if (port.protocol === 'UDP') continue;
       for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
         const built = outbound(input, port, subset);
         clusters.push(built.cluster);
         if (built.assignment) assignments.push(built.assignment);
-        notes.push(...built.notes);
+        if (rule) findings.push(...policyFindings(built.notes, rule, subset));
+        else notes.push(...built.notes);
       }
     }
-    return { clusters, assignments, notes };
+    return { clusters, assignments, notes, findings };
   },
 );
+
+/** @param notes field paths below the rule, or below the subset, with a sentence each */
+export function policyFindings(
+  notes: readonly string[],
+  rule: DestinationRule,
+  subset: Subset | undefined,
+): readonly Finding[] {
+  const about = subset?.trafficPolicy ? subset.resource : rule.resource;
+  return notes.map((note) => ({ about, reason: 'FieldWithoutEffect', message: `spec.${note}` }));
+}
 
 function outbound(
   input: ServiceClustersInput,

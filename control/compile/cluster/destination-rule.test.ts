@@ -11,8 +11,9 @@ import { TrafficPolicy } from '../../../shared/resources/schema/destination-rule
 import type { Snapshot } from '../../../shared/xds/discovery.ts';
 import { buildView } from '../../mesh/build-view.ts';
 import { DEFAULT_SETTINGS } from '../../mesh/mesh-config.ts';
-import { compileNode, compileWithNotes } from '../node/node.ts';
+import { compileInSlices, compileNode, compileWithNotes } from '../node/node.ts';
 import { notCompiled } from '../node/not-compiled.ts';
+import { inOneGo } from '../output/compiled-node.ts';
 
 type Policy = Record<string, unknown>;
 
@@ -453,13 +454,27 @@ describe('the host of a request in TLS that leaves the mesh', () => {
 describe('what is not in force as written is said', () => {
   it('a tunnel for requests of an HTTP port', () => {
     const notes = notesOf({ policy: { tunnel: { targetHost: 'a.test', targetPort: 1 } } });
-    expect(notes.join('\n')).toContain('outbound|80||web.test: trafficPolicy.tunnel is for TCP and TLS');
-    expect(notes.join('\n')).not.toContain('outbound|7000||web.test: trafficPolicy.tunnel');
+    expect(notes).toEqual([
+      'DestinationRule default/web: spec.trafficPolicy.tunnel: is for TCP and TLS: requests of HTTP ports are sent without a tunnel',
+    ]);
+  });
+
+  it('also in the status of the rule, or of the rule that has the subset', () => {
+    const tunnel = { targetHost: 'a.test', targetPort: 1 };
+    const subsets = [{ name: 's', labels: {}, trafficPolicy: { tunnel } }];
+    for (const given of [{ policy: { tunnel } }, { subsets }])
+      expect(inOneGo(compileInSlices(viewOf(given), node('sidecar'))).errors).toEqual([
+        {
+          about: expect.objectContaining({ kind: 'DestinationRule' }),
+          reason: 'FieldWithoutEffect',
+          message: expect.stringMatching(/^spec\.trafficPolicy\.tunnel: is for TCP and TLS/),
+        },
+      ]);
   });
 
   it('a credential that the proxy may not read: no connection is made', () => {
     const policy = { tls: { mode: 'MUTUAL', credentialName: 'cert' } };
-    expect(notesOf({ policy }).join('\n')).toContain('credentialName is read by gateways, and by sidecars that');
+    expect(notesOf({ policy }).join('\n')).toContain('credentialName: is read by gateways, and by sidecars that');
     const { cluster } = seen({ policy }, 80);
     expect(holds(cluster, 'kubernetes://cert-cacert')).toBe(true);
     expect(holds(cluster, 'ca-certificates.crt')).toBe(false);

@@ -14,12 +14,16 @@ export interface Subset {
   name: string;
   labels: Record<string, string>;
   trafficPolicy: TrafficPolicy | undefined;
+  /** The resource that has the subset. */
+  resource: Written;
 }
 /** The rule in force for one service; several resources for one host in one namespace are merged. */
 export interface DestinationRule {
   name: string;
   namespace: string;
   trafficPolicy: TrafficPolicy | undefined;
+  /** The resource that has the traffic policy, or is the first. */
+  resource: Written;
   subsets: Subset[];
   /** Its workloadSelector picked the proxy: of sidecars these alone may read the credentials that it names. */
   selected: boolean;
@@ -173,18 +177,20 @@ const merge = generator<MergeInput, DestinationRule | undefined>({ rules: true, 
   const subsets = new Map<string, Subset>();
   for (const rule of rules)
     for (const subset of specOf(rule).subsets ?? [])
-      if (subset.name && !subsets.has(subset.name)) subsets.set(subset.name, subsetOf(subset));
+      if (subset.name && !subsets.has(subset.name)) subsets.set(subset.name, subsetOf(subset, rule));
+  const resource = rules.find((rule) => specOf(rule).trafficPolicy !== undefined) ?? first;
   return {
     name: first.metadata.name,
     namespace: namespaceOf(first),
-    trafficPolicy: rules.map((rule) => specOf(rule).trafficPolicy).find((policy) => policy !== undefined),
+    trafficPolicy: specOf(resource).trafficPolicy,
+    resource,
     subsets: [...subsets.values()],
     selected,
   };
 });
 
-function subsetOf({ name, labels = {}, trafficPolicy: policy }: WrittenSubset): Subset {
-  return { name, labels, trafficPolicy: policy };
+function subsetOf({ name, labels = {}, trafficPolicy: policy }: WrittenSubset, resource: Written): Subset {
+  return { name, labels, trafficPolicy: policy, resource };
 }
 
 const NO_LABELS: Readonly<Record<string, string>> = {};
@@ -218,9 +224,9 @@ function atPort(
  * the service's, its settings for the port replace all that a port may have. A tunnel is the destination's, whatever its port.
  */
 export function trafficPolicy(
-  rule: DestinationRule | undefined,
+  rule: Pick<DestinationRule, 'trafficPolicy'> | undefined,
   port: ServicePort,
-  subset: Subset | undefined,
+  subset: Pick<Subset, 'trafficPolicy'> | undefined,
 ): TrafficPolicy {
   const { tunnel: ofRule, ...written } = rule?.trafficPolicy ?? {};
   const { tunnel = ofRule, ...ofSubset } = subset?.trafficPolicy ?? {};

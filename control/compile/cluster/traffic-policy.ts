@@ -49,9 +49,7 @@ export function applyTrafficPolicy(
   if (policy.outlierDetection) applyOutlier(cluster, policy.outlierDetection);
   applyLoadBalancer(cluster, policy.loadBalancer ?? {});
   if (policy.tunnel && isHttp(port.protocol))
-    note(
-      `${cluster.name}: trafficPolicy.tunnel is for TCP and TLS: requests of an HTTP port are sent without a tunnel`,
-    );
+    note('trafficPolicy.tunnel: is for TCP and TLS: requests of HTTP ports are sent without a tunnel');
 }
 
 function threshold(tcp: ConnectionPoolTcp, http: ConnectionPoolHttp) {

@@ -110,7 +110,7 @@ export function originated(
     // Without its secret a proxy connects to nothing: fail closed.
     if (!readsCredentials)
       note(
-        `${cluster.name}: credentialName is read by gateways, and by sidecars that a workloadSelector of the rule picks: no connection is made`,
+        'trafficPolicy.tls.credentialName: is read by gateways, and by sidecars that a workloadSelector of the rule picks: other sidecars make no connection',
       );
     if (mode === 'MUTUAL')
       common.tlsCertificateSdsSecretConfigs = [{ name: `kubernetes://${credential}`, sdsConfig: ADS }];

@@ -5,7 +5,7 @@ import type { FilterChain, NetworkFilter } from '../../../shared/xds/listener.ts
 import { specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
-import { type Caller, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
+import { type Caller, policyFindings, type ServiceClusters, withMeshKeepalive } from '../cluster/clusters.ts';
 import { connectTimeout } from '../cluster/connect-timeout.ts';
 import {
   type DestinationRule,
@@ -19,6 +19,7 @@ import { withinNetwork } from '../cluster/through-gateways.ts';
 import { applyTrafficPolicy } from '../cluster/traffic-policy.ts';
 import { generator } from '../memo.ts';
 import { hostCovers, meshSni } from '../names.ts';
+import type { Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { pluginFilters } from '../plugins/plugin-filters.ts';
@@ -106,13 +107,15 @@ export interface SniClustersInput
 export function sniClusters(input: SniClustersInput): ServiceClusters {
   const clusters: Produced<'clusters'>[] = [];
   const assignments: Produced<'endpoints'>[] = [];
+  const findings: Finding[] = [];
   const notes: string[] = [];
   const { rules, settings, mtls, clusterId, locality, failoverLabels: labels } = input;
   const patterns = autoPassthroughHosts(input.gateways);
   for (const { name: clusterName, service, port, subset, rule } of sniTargets(input.services, rules.for, patterns)) {
     const built = sniCluster({ service, rule, port, subset, settings });
     clusters.push(built.cluster);
-    notes.push(...built.notes);
+    if (rule) findings.push(...policyFindings(built.notes, rule, subset));
+    else notes.push(...built.notes);
     const endpoints = input.endpoints(service);
     const neighbours = input.neighbours(service);
     const all = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
@@ -120,7 +123,7 @@ export function sniClusters(input: SniClustersInput): ServiceClusters {
     const message = placedAssignment({ assignment, ...built.placement, clusterId, locality, labels });
     assignments.push(sniAssignment({ message, service, port }));
   }
-  return { clusters, assignments, notes };
+  return { clusters, assignments, notes, findings };
 }
 
 const sniAssignment = generator<

@@ -1,6 +1,7 @@
 /** Types of resources that are made of the resources of other types, for every type of proxy. */
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { ResourceType } from '../../../shared/xds/discovery.ts';
+import { fixedDnsHosts, headlessDnsHosts } from '../dns/dns-hosts.ts';
 import { gatewaySecrets } from '../gateway/secrets.ts';
 import { sharedList, slicedGenerator } from '../memo.ts';
 import type { Work } from '../output/compiled-node.ts';
@@ -24,6 +25,7 @@ export const DERIVATIONS: readonly ((place: Place, layers: AllLayers) => Work<De
   separateVirtualHosts,
   credentials,
   hostIndexes,
+  dnsNames,
 ];
 
 const NOTHING: Derived = { layers: {} };
@@ -73,4 +75,23 @@ function* hostIndexes({ view, scope, onDemand }: Place, { virtualHosts }: AllLay
   for (const each of virtualHosts)
     hosts.push(yield* hostIndex({ names: namesOf(each), services, settings: view.settings }));
   return { layers: { hosts } };
+}
+
+/** The names of the mesh, for nodes that answer DNS queries. */
+function* dnsNames(place: Place): Work<Derived> {
+  const layers = yield* dnsLayers(place);
+  return layers.length === 0 ? NOTHING : { layers: { dnsHosts: layers } };
+}
+
+/** Only the last changes with endpoints. Empty for nodes that answer no DNS queries. */
+export function* dnsLayers({
+  view,
+  scope,
+  proxy,
+  answersDns,
+}: Pick<Place, 'view' | 'scope' | 'proxy' | 'answersDns'>): Work<readonly Layer[]> {
+  if (!answersDns) return [];
+  const { services, egress } = scope;
+  const fixed = yield* fixedDnsHosts({ services, egress, domainSuffix: view.settings.domainSuffix });
+  return [fixed.layer, yield* headlessDnsHosts(fixed, view, proxy.network)];
 }

@@ -179,7 +179,11 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string;
   },
   'defaultProviders.accessLogging[]': 'defaultProviders: { accessLogging: [envoy] }',
   'defaultProviders.metrics[]': 'defaultProviders: { metrics: [stackdriver] }',
-  'defaultProviders.tracing[]': 'defaultProviders: { tracing: [prometheus] }',
+  'defaultProviders.tracing[]': {
+    mesh: 'defaultProviders: { tracing: [prometheus] }',
+    without: '',
+    warning: 'is no provider of traces',
+  },
   accessLogFile: 'accessLogFile: /dev/stdout',
   accessLogFormat: {
     mesh: 'accessLogFile: /dev/stdout\naccessLogFormat: "%PROTOCOL%"',
@@ -427,6 +431,14 @@ describe('every field of MeshConfig, ProxyConfig included', () => {
     [
       'extensionProviders: [{ name: a, envoyHttpAls: { service: a, port: 1 } }]',
       'extensionProviders: has no effect in part: "a"',
+    ],
+    [
+      'extensionProviders: [{ name: a, zipkin: { service: a, port: 1, headers: [{ name: x-key, envName: KEY }] } }]',
+      'extensionProviders: has no effect in part: "a" sends no spans yet: requests are sampled and their trace headers are sent on; no environment variable (envName) is read: x-key is left out',
+    ],
+    [
+      'extensionProviders: [{ name: a, opentelemetry: { service: a, port: 1, grpc: { initialMetadata: [{ name: k, envName: KEY }] } } }]',
+      'extensionProviders: has no effect in part: "a" sends no spans yet: requests are sampled and their trace headers are sent on; no environment variable (envName) is read: k is left out',
     ],
     ['defaultConfig: { concurrency: -1 }', 'defaultConfig.concurrency: must be at least 0'],
     ['caCertificates: [{ pem: x }]'],

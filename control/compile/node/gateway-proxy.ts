@@ -46,5 +46,5 @@ export function* gatewayServers(place: Place): Work<Parts> {
     neighbours: (service: MeshService) => neighboursOf(view, service.whole ?? service, mtls),
   });
   const made = { listeners, routes, clusters: sharedList(sni.clusters), endpoints: sharedList(sni.assignments) };
-  return partsOf(place, made, { notes: [...notes, ...sni.notes], errors });
+  return partsOf(place, made, { notes: [...notes, ...sni.notes], errors: [...errors, ...sni.findings] });
 }

@@ -11,9 +11,10 @@ import { type CompiledNode, type CompileNode, type Eager, inOneGo, type Work } f
 import { distinctFindings, type Finding, findingText } from '../output/finding.ts';
 import { type Layer, ResourceSet } from '../output/resource-set.ts';
 import { snapshotOf } from '../output/snapshot.ts';
-import { type LeftOut, patchFindings } from '../patches/patch.ts';
+import { patchFindings } from '../patches/patch.ts';
 import { pluginsOf } from '../plugins/plugin.ts';
 import { routeFindings } from '../routes/route-findings.ts';
+import { aliasFindings } from '../scope/alias-findings.ts';
 import { type ProxyView, proxyOf } from '../scope/proxy.ts';
 import { scopeOf, withServices } from '../scope/scope.ts';
 import { exactHosts, sidecarFindings, sidecarsOf } from '../scope/sidecars.ts';
@@ -29,7 +30,7 @@ import {
 } from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
-import { type AllLayers, DERIVATIONS } from './derived-types.ts';
+import { type AllLayers, DERIVATIONS, dnsLayers } from './derived-types.ts';
 import { eagerOf } from './eager.ts';
 import { noteNotCompiled } from './not-compiled.ts';
 import { PATCH_SOURCES, type PatchSource, patchesOf } from './patch-sources.ts';
@@ -71,7 +72,7 @@ class NodeAt implements CompiledNode {
     this.sources = sources;
     this.sets = sets;
     this.own = own;
-    this.errors = findingsOf(own, clustersOf(place).leftOut());
+    this.errors = findingsOf(own, clustersOf(place));
     this.eager = place.onDemand ? eagerIn(place, sets) : undefined;
   }
 
@@ -88,6 +89,7 @@ class NodeAt implements CompiledNode {
       ...sets,
       clusters: sets.clusters.withLast(clusters),
       endpoints: sets.endpoints.withLast(endpoints),
+      dnsHosts: sets.dnsHosts.withLast((yield* dnsLayers(place)).at(-1) ?? sets.dnsHosts.last),
     };
     return new NodeAt(place, this.sources, next, this.own);
   }
@@ -96,9 +98,11 @@ class NodeAt implements CompiledNode {
 const NO_FINDINGS: readonly Finding[] = Object.freeze([]);
 
 /** The same list for the same findings. */
-function findingsOf({ errors, leftOut }: Parts, leftOutOfClusters: readonly LeftOut[]): readonly Finding[] {
-  if (errors.length + leftOut.length + leftOutOfClusters.length === 0) return NO_FINDINGS;
-  return sharedList([...distinctFindings(errors), ...patchFindings([...leftOut, ...leftOutOfClusters])]);
+function findingsOf({ errors, leftOut }: Parts, called: ClusterLayers): readonly Finding[] {
+  const [ofClusters, leftOutOfClusters] = [called.findings(), called.leftOut()];
+  if (errors.length + leftOut.length + ofClusters.length + leftOutOfClusters.length === 0) return NO_FINDINGS;
+  const found = distinctFindings([...errors, ...ofClusters]);
+  return sharedList([...found, ...patchFindings([...leftOut, ...leftOutOfClusters])]);
 }
 
 /** Kinds that a node's resources are made of, besides services, their endpoints and routes. */
@@ -159,7 +163,7 @@ export function compileWithNotes(
   const note = (message: string) => void notes.add(message);
   noteNotCompiled(view, place.proxy, place.scope, note);
   const { sets, own, called } = inOneGo(compileAt(place));
-  const findings = findingsOf(own, called.leftOut()).map(findingText);
+  const findings = findingsOf(own, called).map(findingText);
   for (const message of [...called.notes(), ...own.notes, ...findings]) note(message);
   for (const workload of place.proxy.workloads) noteServiceTargets(view, workload, note);
   noteMissingKeys(place.tokenPolicies, note);
@@ -198,6 +202,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
   const features = knownFeatures(node.clientFeatures);
   const takesHosts = features.has('tulle.virtual-hosts');
   const onDemand = features.has('tulle.on-demand') && proxy.traits.fetchesOnDemand;
+  const answersDns = features.has('tulle.dns');
   return {
     view,
     proxy,
@@ -213,6 +218,7 @@ function* placeOf(view: MeshView, node: Node, sources: readonly PatchSource[]): 
     patches,
     takesHosts,
     onDemand,
+    answersDns,
     selfDiscovers: discoversItself(view, proxy),
     findings: telemetry.findings,
   };
@@ -253,6 +259,12 @@ function* compileAt(place: Place): Work<CompiledPlace> {
     ...own.errors,
     ...routeFindings({ forms: place.scope.routes }),
     ...sidecarFindings(place.view, place.proxy),
+    ...aliasFindings({
+      services: place.view.services,
+      forms: place.view.routes,
+      rules: place.view.resources('DestinationRule'),
+      domainSuffix: place.view.settings.domainSuffix,
+    }),
     ...tokenPolicyFindings({
       workloads: place.proxy.workloads,
       tokenPolicies: place.tokenPolicies,

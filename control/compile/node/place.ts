@@ -40,6 +40,8 @@ export interface Place {
   readonly selfDiscovers: boolean;
   /** It fetches hosts on demand. */
   readonly onDemand: boolean;
+  /** It answers DNS queries with the names of the mesh. */
+  readonly answersDns: boolean;
   /** What of the proxy's own settings (telemetry) is not in force as written. */
   readonly findings: readonly Finding[];
 }

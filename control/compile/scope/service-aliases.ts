@@ -22,7 +22,7 @@ export const withAliases = generator<{ services: readonly MeshService[] }, reado
 );
 
 /** Alias -> the host name of the service that it leads to, by way of further aliases or at once. */
-function aliasTargets(services: readonly MeshService[]): ReadonlyMap<string, string> {
+export function aliasTargets(services: readonly MeshService[]): ReadonlyMap<string, string> {
   const next = new Map<string, string>();
   for (const { hostname, aliasOf } of services) if (aliasOf !== undefined) next.set(hostname, aliasOf);
   if (next.size === 0) return next;

@@ -5,6 +5,7 @@ import { nonceOf } from '../../../shared/join/possession.ts';
 import { parseJsonObject } from '../../../shared/jwt/strict-json.ts';
 import { base64Bytes } from './base64.ts';
 import { isSigner, readSignedData, type SignedData, verifies } from './cms.ts';
+import { boundTo } from './csr-binding.ts';
 import { LEEWAY_MS, matchingRules, type Proof, Refusal, type Rule } from './proof.ts';
 import { trustingRules } from './trusted-chain.ts';
 
@@ -44,7 +45,7 @@ export async function proveAzure<R extends Rule<AzureRule>>(
   const data = signedDataOf(document);
   const machine = machineOf(data.content);
   checkTimes(machine, now);
-  if (machine.nonce !== (await nonceOf(csr)))
+  if (machine.nonce !== (await boundTo(csr, nonceOf)))
     throw new Refusal('unproved', 'document: its nonce is not the one of this CSR');
   const matching = matchingRules(rules, ({ evidence }) => reasonAgainst(machine, evidence));
   const signer = await signerOf(data);

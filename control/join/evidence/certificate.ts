@@ -5,6 +5,7 @@ import { isStrongRsa, rsaBits } from '../../../shared/identity/rsa-key.ts';
 import type { X509Certificate } from '../../../shared/identity/x509.ts';
 import { possessionAlgorithm, possessionMessage } from '../../../shared/join/possession.ts';
 import { base64Bytes } from './base64.ts';
+import { boundTo } from './csr-binding.ts';
 import { matchingRules, type Proof, Refusal, type Rule } from './proof.ts';
 import { trustingRules } from './trusted-chain.ts';
 
@@ -69,14 +70,15 @@ function nameOf({ dns, uris }: CertificateFacts, names: readonly NameMatch[]): s
 /** @throws Refusal unproved where the key of the leaf did not sign for the CSR */
 async function requirePossession(leaf: CertificateFacts, { signature, csr }: CertificateEvidence): Promise<void> {
   const bytes = base64Bytes(signature);
-  if (bytes && (await isSignedByKey(leaf.publicKey, bytes, await possessionMessage(csr)))) return;
+  const message = await boundTo(csr, possessionMessage);
+  if (bytes && (await isSignedByKey(leaf.publicKey, bytes, message))) return;
   throw new Refusal('unproved', 'certificate: the signature is not by its key for this CSR');
 }
 
 async function isSignedByKey(publicKey: Uint8Array, signature: Uint8Array, message: Uint8Array): Promise<boolean> {
-  const algorithm = possessionAlgorithm(publicKey);
-  if (!algorithm || (rsaBits(publicKey) !== undefined && !isStrongRsa(publicKey))) return false;
   try {
+    const algorithm = possessionAlgorithm(publicKey);
+    if (!algorithm || (rsaBits(publicKey) !== undefined && !isStrongRsa(publicKey))) return false;
     const key = await crypto.subtle.importKey('spki', new Uint8Array(publicKey), algorithm, false, ['verify']);
     return await crypto.subtle.verify(algorithm, key, new Uint8Array(signature), new Uint8Array(message));
   } catch {

@@ -115,12 +115,13 @@ export function isSigner({ signer }: SignedData, { issuerName, serial }: Certifi
 export async function verifies({ signer }: SignedData, content: Uint8Array, publicKey: Uint8Array): Promise<boolean> {
   if (!isStrongRsa(publicKey)) return false;
   const { hash, attributes, signature } = signer;
-  if (attributes && !(await attributesName(attributes, content, hash))) return false;
   const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash };
   try {
+    if (attributes && !(await attributesName(attributes, content, hash))) return false;
     const key = await crypto.subtle.importKey('spki', new Uint8Array(publicKey), algorithm, false, ['verify']);
     return await crypto.subtle.verify(algorithm, key, new Uint8Array(signature), new Uint8Array(attributes ?? content));
   } catch {
+    // Attributes that are malformed, or a signature that cannot belong to the key.
     return false;
   }
 }

@@ -65,6 +65,13 @@ it('are judged by and reported on as they are now', async () => {
     expect(said()).toEqual([
       'RuleWithoutEffect spec.rules[0].grant.group: there is no WorkloadGroup "ratings": machines are refused',
     ]);
+    // A certificate that cannot be parsed, which validation would have refused, takes its own rule out of force alone.
+    const broken = { certificate: { trustedRoots: 'x', subjectAltNames: [] }, grant: { group: 'reviews' } };
+    write({ rules: [broken, ...grants('reviews').rules] });
+    expect((await ask()).join).toMatchObject({ serviceAccount: 'reviews-sa' });
+    expect(said()).toEqual([
+      expect.stringMatching(/^RuleWithoutEffect spec\.rules\[0\]: .*: the rule grants nothing$/),
+    ]);
     write({ ...grants('reviews'), namespaces: ['infra'] });
     await expect(ask()).rejects.toThrow('no JoinPolicy accepts');
     expect(said()[0]).toContain('spec.namespaces: is for policies of the root namespace istio-system');

@@ -50,7 +50,7 @@ const DEFAULT_MAX_AGE_MS = 3_600_000;
 export function rulesOf(policies: readonly JoinPolicy[], rootNamespace: string): JoinRules {
   const all = policies.map((policy) => {
     const namespaces = namespacesOf(policy, rootNamespace);
-    return compiled(policy).map((rule) => ({ ...rule, namespaces }));
+    return compiled(policy).rules.map((rule) => ({ ...rule, namespaces }));
   });
   const of = <K extends PolicyEvidence>(kind: K) =>
     all.flat().filter((rule) => rule.kind === kind) as unknown as JoinRules[K];
@@ -71,25 +71,40 @@ interface CompiledRule extends Rule<unknown> {
   readonly policy: string;
 }
 
-/** Resources of the mesh are the same objects while they do not change. */
-const known = new WeakMap<JoinPolicy, readonly CompiledRule[]>();
-
-function compiled(policy: JoinPolicy): readonly CompiledRule[] {
-  let rules = known.get(policy);
-  if (!rules) known.set(policy, (rules = compile(policy)));
-  return rules;
+interface CompiledPolicy {
+  readonly rules: readonly CompiledRule[];
+  /** What is wrong with the rules that were left out: `spec.rules[0]: …`. */
+  readonly problems: readonly string[];
 }
 
-function compile(policy: JoinPolicy): readonly CompiledRule[] {
+/** Resources of the mesh are the same objects while they do not change. */
+const known = new WeakMap<JoinPolicy, CompiledPolicy>();
+
+function compiled(policy: JoinPolicy): CompiledPolicy {
+  let made = known.get(policy);
+  if (!made) known.set(policy, (made = compile(policy)));
+  return made;
+}
+
+/** Rules that validation accepted and that cannot be used all the same. */
+export function ruleProblems(policy: JoinPolicy): readonly string[] {
+  return compiled(policy).problems;
+}
+
+/** A rule that cannot be compiled grants nothing; the others, and other policies, stay in force. */
+function compile(policy: JoinPolicy): CompiledPolicy {
   const { disabled, rules } = policy.spec;
-  if (disabled) return [];
   const name = `${namespaceOf(policy)}/${policy.metadata.name}`;
-  return rules.map((rule, i) => ({
-    name: `JoinPolicy ${name} rules[${i}]`,
-    policy: name,
-    grant: rule.grant,
-    ...evidenceOf(rule),
-  }));
+  const problems: string[] = [];
+  const usable = rules.flatMap((rule, i) => {
+    try {
+      return { name: `JoinPolicy ${name} rules[${i}]`, policy: name, grant: rule.grant, ...evidenceOf(rule) };
+    } catch (error) {
+      problems.push(`spec.rules[${i}]: ${(error as Error).message}: the rule grants nothing`);
+      return [];
+    }
+  });
+  return { rules: disabled ? [] : usable, problems };
 }
 
 function evidenceOf({ oidc, certificate, aws, gcp, azure }: JoinRule): { kind: PolicyEvidence; evidence: unknown } {

@@ -2,9 +2,9 @@
 import type { Finding } from '../../compile/output/finding.ts';
 import { namespaceOf } from '../../mesh/fields.ts';
 import type { GroupAccount } from './grants.ts';
-import { type JoinPolicy, namespacesOf } from './join-rules.ts';
+import { type JoinPolicy, namespacesOf, ruleProblems } from './join-rules.ts';
 
-/** Namespaces that a policy may not grant, and groups that do not exist. */
+/** Namespaces that a policy may not grant, rules that cannot be used, and groups that do not exist. */
 export function policyFindings(
   policies: readonly JoinPolicy[],
   rootNamespace: string,
@@ -18,10 +18,12 @@ export function policyFindings(
         policy,
         `spec.namespaces: is for policies of the root namespace ${rootNamespace}, not of ${namespaceOf(policy)}: the policy grants nothing`,
       );
-    return policy.spec.rules.flatMap(({ grant: { group } }, i) =>
+    const problems = ruleProblems(policy).map((message) => found(policy, message));
+    const groups = policy.spec.rules.flatMap(({ grant: { group } }, i) =>
       group === undefined || namespaces.some((namespace) => accountOf(namespace, group) !== undefined)
         ? []
         : found(policy, `spec.rules[${i}].grant.group: there is no WorkloadGroup "${group}": machines are refused`),
     );
+    return [...problems, ...groups];
   });
 }

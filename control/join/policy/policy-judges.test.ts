@@ -559,6 +559,18 @@ describe('an attested document of Azure', () => {
   });
 });
 
+it('a certificate request that is none is refused, not an internal error', async () => {
+  const root = await rootAuthority('corporate');
+  const host = await leaf(root, { uri: 'spiffe://corp/host/a' });
+  const certificate = {
+    trustedRoots: root.certificate.toString('pem'),
+    subjectAltNames: [{ uri: { prefix: 'spiffe://corp/' } }],
+  };
+  const { ask } = await setUp([policy([{ certificate, grant: { group: 'reviews' } }])]);
+  const evidence: Evidence = { kind: 'certificate', chain: host.cert, signature: 'AAAA' };
+  expect((await refusal(ask(evidence, { csr: 'x' }))).message).toBe('csr: no PEM block "CERTIFICATE REQUEST" found');
+});
+
 it('evidence of a kind without a rule is refused', async () => {
   const { ask } = await setUp([policy([oidc()])]);
   expect((await refusal(ask({ kind: 'gcp', document: 'x' }))).detail).toContain('no JoinPolicy has a rule');

@@ -185,6 +185,8 @@ export class MemoryRuntime implements Runtime {
     throw new Error('no TLS in memory');
   }
 
+  /** There is no TLS here. */
+  revokePeers(): void {}
   clientTls(): never {
     throw new Error('no TLS in memory');
   }

@@ -5,7 +5,7 @@ import type { TlsInfo } from '../runtime.ts';
 
 export type PeerFacts = Pick<
   TlsInfo,
-  'peerChain' | 'peerUris' | 'peerDns' | 'peerSubject' | 'peerHash' | 'peerNotAfter'
+  'peerChain' | 'peerUris' | 'peerDns' | 'peerSubject' | 'peerHash' | 'peerSerial' | 'peerNotAfter'
 >;
 
 /** By the leaf's hash; as long as a connection keeps the chain. */
@@ -28,6 +28,7 @@ export function peerFacts(chain: readonly Uint8Array[], verified: VerifiedPeer |
     peerDns: verified.dns,
     peerSubject: verified.subject,
     peerHash: hash,
+    peerSerial: verified.serial,
     peerNotAfter: verified.notAfter,
   };
   known.set(chain, facts);

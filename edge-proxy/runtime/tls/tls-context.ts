@@ -9,6 +9,7 @@ import type { ClientTlsOptions, OwnCertificate, PeerTrust, ServerTlsOptions, Tls
 import { clientSecureContext } from './client-secure-context.ts';
 import { checkKeyPair } from './key-pair.ts';
 import { peerFacts } from './peer-facts.ts';
+import type { RevokedPeers } from './revoked-peers.ts';
 
 interface PeerRules {
   readonly roots: TrustedRoots | undefined;
@@ -206,7 +207,11 @@ const isIstioMarker = (name: string): boolean => name.startsWith('istio') && nam
  * Reads and judges the peer of a finished handshake.
  * @throws Error with the reason; the caller closes the connection before a byte is delivered
  */
-export function judgePeer(socket: tls.TLSSocket, context: ServerContext | ClientContext): TlsInfo {
+export function judgePeer(
+  socket: tls.TLSSocket,
+  context: ServerContext | ClientContext,
+  revoked: RevokedPeers,
+): TlsInfo {
   const peerChain = sentChain(socket);
   const mustPresent =
     context.kind === 'client' ? verifies(context) || context.pins !== undefined : context.requireCertificate;
@@ -215,12 +220,14 @@ export function judgePeer(socket: tls.TLSSocket, context: ServerContext | Client
   const verified = verifiedPeer(peerChain, context, role);
   // Of a client that is verified it was asked already.
   if (peerChain[0] && (role === 'server' || !verified)) requireKeyUsage(peerChain[0], socket, role);
+  const facts = peerFacts(peerChain, verified);
+  revoked.check(facts.peerSerial ?? '');
   return {
     // Node's types leave out that a client which sent no SNI has `false` here, on Deno `null`.
     serverName: (socket as { servername?: string | false | null }).servername || '',
     alpn: socket.alpnProtocol || '',
     version: socket.getProtocol() ?? '',
-    ...peerFacts(peerChain, verified),
+    ...facts,
     localUris: context.localUris,
   };
 }

@@ -123,6 +123,7 @@ function discoveryOf(settings: WorkerSettings, post: Post, identity: WorkerIdent
     appPorts: {},
     outboundBind: undefined,
     httpProxyPort: undefined,
+    answersDns: false,
   });
   return new DiscoveryClient({
     client: {

@@ -8,12 +8,26 @@ const NO_SPANS = 'sends no spans yet: requests are sampled and their trace heade
 const NO_TRACER = 'traces nothing: use zipkin or opentelemetry';
 const NO_LOG_SERVICE = 'logs nothing yet: access logs are not sent over gRPC';
 
+type Headers = readonly { readonly name?: string; readonly envName?: string }[];
+interface Headed {
+  readonly headers?: Headers;
+}
+
+/** Headers whose values are in the environment of a proxy, which may differ from one to the next. */
+function notRead(headers: Headers = []): string {
+  const names = headers.flatMap(({ name = '', envName }) => (envName ? [name] : []));
+  return names.length === 0 ? '' : `; no environment variable (envName) is read: ${names.join(', ')} is left out`;
+}
+
 /** Why a provider has no effect, or a part of it; undefined: it does what Istio documents. */
 const REASONS: Readonly<Record<ProviderType, (provider: object) => string | undefined>> = {
   envoyExtAuthzHttp: () => undefined,
   envoyExtAuthzGrpc: () => undefined,
-  zipkin: () => NO_SPANS,
-  opentelemetry: () => NO_SPANS,
+  zipkin: (provider) => NO_SPANS + notRead((provider as Headed).headers),
+  opentelemetry: (provider) => {
+    const { http, grpc } = provider as { http?: Headed; grpc?: { initialMetadata?: Headers } };
+    return NO_SPANS + notRead([...(http?.headers ?? []), ...(grpc?.initialMetadata ?? [])]);
+  },
   lightstep: () => NO_TRACER,
   datadog: () => NO_TRACER,
   skywalking: () => NO_TRACER,

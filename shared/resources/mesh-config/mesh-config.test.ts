@@ -273,3 +273,18 @@ describe('ConfigMap istio', () => {
     expect(configMap({ mesh: 'connectTimeout: 0s' }, 'default').violations).toEqual([]);
   });
 });
+
+it.each<[object, string[]]>([
+  [{ zipkin: { service: 'z.istio-system.svc.cluster.local', port: 9411 } }, []],
+  [
+    { prometheus: {} },
+    [
+      'defaultProviders.tracing[0]: "p" is no provider of traces that proxies know (zipkin, opentelemetry): requests are not traced',
+    ],
+  ],
+])('defaultProviders.tracing with a provider %j warns %j', (provider, wanted) => {
+  const config = { extensionProviders: [{ name: 'p', ...provider }], defaultProviders: { tracing: ['p'] } };
+  const { warnings } = checkMeshConfig(overMeshConfig(MeshConfig.parse(config)));
+  const own = warnings.filter(({ path }) => path.startsWith('defaultProviders'));
+  expect(own.map(({ path, message }) => `${path}: ${message}`)).toEqual(wanted);
+});

@@ -48,7 +48,7 @@ describe.skipIf(!kubectlBinary)('kubectl', () => {
     expect((await apply(route('reviews'))).out).toContain('reviews unchanged');
     expect((await apply(route('ratings'))).out).toContain('reviews configured');
     const { out } = await kubectl('', 'get', 'vs', '-A');
-    expect(out).toMatch(/^NAMESPACE +NAME +GATEWAYS +HOSTS +AGE\n/);
+    expect(out).toMatch(/^NAMESPACE +NAME +GATEWAYS +HOSTS +AGE +CONDITION\n/);
     expect(out).toMatch(/default +reviews +\["ratings"\]/);
     expect((await kubectl('', 'get', 'vs', 'reviews', '-o', 'jsonpath={.spec.hosts[0]}')).out).toBe('ratings');
     expect((await kubectl('', 'label', 'vs', 'reviews', 'team=shop')).code).toBe(0);

@@ -69,7 +69,7 @@ describe.skipIf(!kubectlBinary)('kubectl', () => {
       code: 1,
       error: expect.stringContaining('"a" already exists'),
     });
-    expect(await ok('', 'get', 'vs')).toMatch(/^NAME +GATEWAYS +HOSTS +AGE\na +\["reviews"\] +\d+s\n$/);
+    expect(await ok('', 'get', 'vs')).toMatch(/^NAME +GATEWAYS +HOSTS +AGE +CONDITION\na +\["reviews"\] +\d+s *\n$/);
     expect(await ok('', 'get', 'virtualservices.networking.istio.io', 'a', '-o', 'yaml')).toContain('- reviews\n');
     expect(await ok('', 'get', 'vs', '-A')).toMatch(/^NAMESPACE +NAME.*\ndefault +a /);
     expect(await ok('', 'get', 'vs', '-l', 'team=shop', '-o', 'name')).toBe('virtualservice.networking.istio.io/a\n');

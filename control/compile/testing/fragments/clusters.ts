@@ -5,7 +5,7 @@ import type { Locality } from '../../../../shared/xds/core.ts';
 import { buildView } from '../../../mesh/build-view.ts';
 import type { ServicePort } from '../../../mesh/view.ts';
 import { withMeshKeepalive } from '../../cluster/clusters.ts';
-import { type DestinationRule, trafficPolicy } from '../../cluster/destination-rule.ts';
+import { trafficPolicy } from '../../cluster/destination-rule.ts';
 import { applyLocalityLb } from '../../cluster/locality-lb.ts';
 import { applyTrafficPolicy } from '../../cluster/traffic-policy.ts';
 import { compileNode } from '../../node/node.ts';
@@ -73,14 +73,8 @@ interface SubsetInput {
 
 /** null: no policy at all. */
 export function subsetPolicy({ input: { original, subset, port }, expected }: Fragment<SubsetInput>): Outcome {
-  const rule: DestinationRule = {
-    name: 'rule',
-    namespace: 'default',
-    trafficPolicy: original ?? undefined,
-    subsets: [],
-    selected: false,
-  };
-  const chosen = subset ? { name: 'v1', labels: {}, trafficPolicy: subset } : undefined;
+  const rule = { trafficPolicy: original ?? undefined };
+  const chosen = subset ? { trafficPolicy: subset } : undefined;
   const made = trafficPolicy(rule, { ...PORT, number: port?.port ?? 80 }, chosen);
   const set = Object.entries(made).filter(([, value]) => value !== undefined);
   return { made: set.length === 0 ? null : Object.fromEntries(set), expected };

@@ -2,9 +2,9 @@
 import type { Node } from '../../../../shared/xds/core.ts';
 import { documentsOf, referenceJson } from '../reference.ts';
 import type { Call, Met } from '../walk/call.ts';
+import { acceptedResource } from './accepted-resource.ts';
 import { withIngressesConverted } from './ingress.ts';
 import type { CompileInput } from './input.ts';
-import { mended } from './mended.ts';
 
 export const CALLS = 'simulation/cases.json';
 export const TABLES = 'simulation/sidecar-routes.json';
@@ -54,7 +54,7 @@ export function simulations(): Simulation[] {
       ...documentsOf(one.config),
       ...documentsOf(one.kubeObjects ?? ''),
       meshConfigMap(one.meshConfig ?? {}),
-    ]).map(mended),
+    ]).map(acceptedResource),
   }));
 }
 
@@ -63,7 +63,7 @@ export function routeTables(): RouteTable[] {
     ...one,
     label: one.id,
     node: nodeOf(one.proxy),
-    resources: documentsOf(one.objects).map(mended),
+    resources: documentsOf(one.objects).map(acceptedResource),
   }));
 }
 

@@ -4,6 +4,7 @@ import { labelKeyViolation, labelValueViolation } from '../../../match/labels.ts
 import { jsonFields } from '../../../xds/access-log-format.ts';
 import type { Findings } from '../../kind.ts';
 import type { MeshConfig } from '../../mesh-config/mesh-config.ts';
+import type { ExtensionProvider } from '../../mesh-config/mesh-config-providers.ts';
 import type { MeshNetworks } from '../../mesh-config/mesh-networks.ts';
 import type { Violation } from '../../resource.ts';
 import { parseDuration } from '../../schema/vocabulary.ts';
@@ -170,14 +171,24 @@ export function invalidProviders(config: MeshConfig): { index: number; violation
 }
 
 function checkProviderNames(report: Report, config: MeshConfig): void {
-  const known = new Set((config.extensionProviders ?? []).map((provider) => provider.name));
+  const known = new Map((config.extensionProviders ?? []).map((provider) => [provider.name, provider]));
   for (const use of ['tracing', 'metrics', 'accessLogging'] as const) {
     for (const [i, name] of (config.defaultProviders?.[use] ?? []).entries()) {
-      if (known.has(name)) continue;
-      report.warn(`defaultProviders.${use}[${i}]`, 'meshconfig.provider', `"${name}" is none of extensionProviders`);
+      const provider = known.get(name);
+      const path = `defaultProviders.${use}[${i}]`;
+      if (!provider) report.warn(path, 'meshconfig.provider', `"${name}" is none of extensionProviders`);
+      else if (use === 'tracing' && !isTracer(provider))
+        report.warn(
+          path,
+          'meshconfig.provider',
+          `"${name}" is no provider of traces that proxies know (zipkin, opentelemetry): requests are not traced`,
+        );
     }
   }
 }
+
+const isTracer = ({ zipkin, opentelemetry }: ExtensionProvider): boolean =>
+  zipkin !== undefined || opentelemetry !== undefined;
 
 function checkDeprecated(report: Report, config: MeshConfig): void {
   const deprecated = (path: string, value: unknown, instead: string) => {

@@ -1,7 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { leaf, rootAuthority } from '../../../../tests/mtls/certificates.ts';
 import { validate } from '../../index.ts';
+import { parseDocuments } from '../../read/parse.ts';
 
 const JWKS = JSON.stringify({
   keys: [generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' })],
@@ -120,4 +122,18 @@ describe('a rule that can never match is a warning', () => {
     expect(lines(warnings)).toHaveLength(1);
     expect(lines(warnings)[0]).toContain(text);
   });
+});
+
+it('the examples of docs/joining.md are accepted', () => {
+  const page = readFileSync(new URL('../../../../docs/joining.md', import.meta.url), 'utf8');
+  const examples = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => text!);
+  expect(examples).toHaveLength(4);
+  for (const text of examples) {
+    const { documents, errors } = parseDocuments(
+      text.replaceAll(/^( *)CERTIFICATES$/gm, (_, indent: string) => ROOT.trim().replaceAll(/^/gm, indent)),
+      'joining.md',
+    );
+    expect(errors).toEqual([]);
+    for (const { value } of documents) expect(validate(value).violations).toEqual([]);
+  }
 });

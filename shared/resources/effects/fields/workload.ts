@@ -8,7 +8,7 @@ const WORKLOADS = 'control/compile/node/workloads.test.ts';
 export const WORKLOAD_ENTRY_FIELDS: FieldTable = {
   ...STATUS,
   'spec.**': inForce(WORKLOADS, 'tests/proxy/proxy-config.test.ts', 'control/compile/patches/patch.test.ts'),
-  'spec.weight': inForce(),
+  'spec.weight': inForce('control/compile/cluster/workload-weight.test.ts'),
 };
 
 const PROBE = 'control/compile/node/workload-probe.test.ts';

@@ -1,4 +1,4 @@
-/** Inputs of upstream's tests as an API server would have taken them; what it refuses for reasons beside the point is mended. */
+/** Inputs of upstream's tests as an API server accepts them: what it refuses for reasons that a test is not about is corrected. */
 import { splitApiVersion } from '../../../../shared/resources/index.ts';
 import type { Resource } from '../../../../shared/resources/resource.ts';
 import { admitted } from '../reference.ts';
@@ -9,7 +9,7 @@ interface Input {
   readonly spec?: { readonly ports?: readonly { name?: string; port: number }[] };
 }
 
-export function mended(value: unknown): Resource {
+export function acceptedResource(value: unknown): Resource {
   const input = value as Input;
   // Read by the test alone.
   if (splitApiVersion(input.apiVersion).group === 'gateway.networking.k8s.io') return value as Resource;
