@@ -108,6 +108,11 @@ program
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
   .option('--max-sessions-per-identity <number>', 'most proxies of one service account at a time', '1000')
+  .option(
+    '--workload-cleanup-seconds <number>',
+    'from the moment that a registered machine has left to the removal of its WorkloadEntry',
+    '10',
+  )
   .option('--max-connections <number>', 'most connections at a time', '20000')
   .option(
     '--max-connections-per-address <number>',
