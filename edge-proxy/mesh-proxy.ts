@@ -21,6 +21,7 @@ import type { IdentityManager } from './control-client/identity.ts';
 import { MeshTrust } from './control-client/mesh-trust.ts';
 import { buildNode } from './control-client/node.ts';
 import { ProxyConfig } from './control-client/proxy-config.ts';
+import { KeptAddress } from './kept-address.ts';
 import type { ListeningAddress } from './listener/own-listeners.ts';
 import { startDns, withDns } from './mesh-dns.ts';
 import { OwnAddress } from './own-address.ts';
@@ -123,8 +124,11 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   checkIdentity(spiffeId, settings);
 
   const isAuto = settings.ip === 'auto';
+  const kept = new KeptAddress(runtime.files, settings.data, log);
+  if (isAuto) await kept.restore(address);
   const findAddress = () => client.request('GET', '/healthz', undefined, { timeoutMs: FIND_MS }).catch(() => {});
   if (isAuto && !address.isHeld) await findAddress();
+  if (isAuto) await kept.keep(address);
   const nodeNow = () => nodeOf(parts, isAuto ? address.current : settings.ip);
   let node = nodeNow();
   const random = () => runtime.random();
@@ -176,6 +180,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
         if (next.id === node.id) return;
         log(`the address of the workload is ${address.current} now`, 'info');
         node = next;
+        void kept.keep(address);
         discovery.restart();
         prober.repeat();
       })

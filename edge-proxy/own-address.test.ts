@@ -15,6 +15,17 @@ it('is the address from which the control plane is reached, for as long as the h
   expect([own.current, own.isHeld]).toEqual(['10.0.0.9', true]);
 });
 
+it('is that of an earlier run until the control plane is reached from another one', () => {
+  let addresses = ['::6', '172.17.0.1'];
+  const own = new OwnAddress(() => addresses);
+  expect(own.current).toBe('172.17.0.1');
+  own.restore('10.0.0.5');
+  expect([own.current, own.isHeld]).toEqual(['10.0.0.5', false]);
+  addresses = ['172.17.0.1', '10.0.0.5'];
+  own.observed('172.17.0.1');
+  expect([own.current, own.isHeld]).toEqual(['10.0.0.5', true]);
+});
+
 it('is a loopback address where the control plane is on the same host, and nothing else', () => {
   const own = new OwnAddress(() => []);
   expect(own.current).toBe('127.0.0.1');

@@ -21,6 +21,11 @@ export class OwnAddress {
     return this.address !== undefined && (isLoopback(this.address) || this.localAddresses().includes(this.address));
   }
 
+  /** The address of an earlier run: used until the control plane is reached from another one. */
+  restore(address: string): void {
+    this.address ??= address;
+  }
+
   /** A connection to the control plane was made from this address. */
   observed(localAddress: string): void {
     if (localAddress !== '' && !this.isHeld) this.address = plain(localAddress);
@@ -28,6 +33,8 @@ export class OwnAddress {
 }
 
 const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
-const isReachable = (address: string): boolean => !isLoopback(address) && !/^(fe80:|169\.254\.)/i.test(address);
+/** Capture gives the loopback interface ::6. */
+const isReachable = (address: string): boolean =>
+  !isLoopback(address) && address !== '::6' && !/^(fe80:|169\.254\.)/i.test(address);
 /** Without the zone of an IPv6 address, and IPv4 as itself. */
 const plain = (address: string): string => address.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');

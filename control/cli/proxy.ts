@@ -5,7 +5,7 @@ import { LISTEN_VARIABLE } from '../../shared/join/capture-ports.ts';
 import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { takeJoinToken } from './join-token.ts';
-import { printScript, refuseLostSockets, tokenDescriptor, wantsScript } from './launch/launch-script.ts';
+import { printScript, tokenDescriptor, wantsScript } from './launch/launch-script.ts';
 import { bunBinary, denoBinary, program, proxyCommand, type RuntimeName, runtimeCommand } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
@@ -82,7 +82,6 @@ async function become(
 ): Promise<void> {
   const { token, args, environment } = takeJoinToken(flags, process.env);
   const isScript = wantsScript(process.env);
-  if (!isScript && canBecome()) refuseLostSockets(process.env);
   process.stderr.write(`tulle: ${what} on ${runtime}\n`);
   if (!canBecome()) {
     // The proxy takes it out of the environment before it starts anything.
@@ -108,10 +107,12 @@ async function become(
 
 /**
  * Where this process does not become the proxy's, it runs the proxy itself: on Deno, which cannot replace a process, on Bun and
- * Node where sockets are inherited, which both close when they replace themselves, and in the single executable.
+ * Node where sockets are inherited, which both close when they replace themselves, and in the single executable. The shell that
+ * asks for a script keeps the sockets, and becomes the proxy's process.
  */
 const canBecome = (): boolean =>
-  process.execve !== undefined && !isExecutable && !(process.env['LISTEN_FDS'] || process.env[LISTEN_VARIABLE]);
+  wantsScript(process.env) ||
+  (process.execve !== undefined && !isExecutable && !(process.env['LISTEN_FDS'] || process.env[LISTEN_VARIABLE]));
 let isExecutable = false;
 /** Whether this is the single executable, of which the proxy is a part. */
 export const bringsProxy = (): boolean => isExecutable;

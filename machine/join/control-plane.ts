@@ -18,15 +18,12 @@ export interface Reached {
   readonly root: string;
   /** Milliseconds by which this machine's clock is ahead of the control plane's; undefined: its answer has no time. */
   readonly aheadMs: number | undefined;
-  /** The address of this machine on the way to the control plane. */
-  readonly address: string;
 }
 
 interface Answer {
   readonly status: number;
   readonly body: unknown;
   readonly date: string | undefined;
-  readonly localAddress: string;
 }
 
 const TrustBundle = z.object({ trustBundle: z.string().max(1 << 18) });
@@ -38,7 +35,7 @@ const TrustBundle = z.object({ trustBundle: z.string().max(1 << 18) });
  */
 export async function reach(url: string, rootHash: string): Promise<Reached> {
   const begun = Date.now();
-  const { status, body, date, localAddress } = await exchange(url, 'GET', '/v1/trust-bundle', {
+  const { status, body, date } = await exchange(url, 'GET', '/v1/trust-bundle', {
     rejectUnauthorized: false,
   });
   const parsed = TrustBundle.safeParse(body);
@@ -55,7 +52,6 @@ export async function reach(url: string, rootHash: string): Promise<Reached> {
   return {
     root: encodePem('CERTIFICATE', root),
     aheadMs: Number.isNaN(theirs) ? undefined : here - theirs,
-    address: localAddress,
   };
 }
 
@@ -98,7 +94,6 @@ function exchange(
   return new Promise((resolve, reject) => {
     const fail = (error: Error) => reject(new JoinError(unreachable(url, error)));
     const call = httpsRequest(new URL(path, `${url}/`), { ...options, agent: false }, (response) => {
-      const localAddress = plainAddress(response.socket.localAddress ?? '');
       const chunks: Buffer[] = [];
       let length = 0;
       response.on('data', (chunk: Buffer) => {
@@ -110,7 +105,7 @@ function exchange(
       response.on('end', () => {
         clearTimeout(timer);
         const { statusCode: status = 0, headers: received } = response;
-        resolve({ status, body: parsed(Buffer.concat(chunks)), date: received.date, localAddress });
+        resolve({ status, body: parsed(Buffer.concat(chunks)), date: received.date });
       });
     });
     const timer = setTimeout(() => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)), TIMEOUT_MS);
@@ -129,9 +124,6 @@ function parsed(bytes: Buffer): unknown {
     return undefined;
   }
 }
-
-/** Dual-stack sockets name IPv4 addresses as `::ffff:10.0.0.1`. */
-const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '');
 
 function unreachable(url: string, error: Error & { code?: string }): string {
   const reason = escapeText(error.message).slice(0, 200);

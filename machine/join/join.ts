@@ -17,10 +17,7 @@ import { Undo } from './undo.ts';
 const READY_LIMIT_MS = 60_000;
 const NEVER = new Promise<never>(() => {});
 
-export type Wanted = Omit<JoinPlan, 'rootHash' | 'address'> & {
-  /** Default: that of this machine on the way to the control plane. */
-  readonly address: string | undefined;
-};
+export type Wanted = Omit<JoinPlan, 'rootHash'>;
 
 export interface JoinParts extends SetUpParts {
   /** What prevents capture, or redirects traffic besides it. */
@@ -65,7 +62,7 @@ async function attempt(by: JoinBy, wanted: Wanted, parts: JoinParts, undo: Undo)
     checkControlPlanes(controlPlanes, rootHash),
     checkHost(parts.host, {
       capture: wanted.capture ? parts.captureChecks() : undefined,
-      ports: portsOf(wanted.capture),
+      ports: portsOf(wanted),
     }),
   ]);
   const categories = [category, ...host];
@@ -77,8 +74,7 @@ async function attempt(by: JoinBy, wanted: Wanted, parts: JoinParts, undo: Undo)
   const begun = [way, ...reached.filter((other) => other !== way)].map(({ url }) => url);
   const joined = await unlessInterrupted(obtainCertificate(begun, way.root, by), parts.interrupted);
   parts.report(`certificate of ${joined.answer.spiffeId} obtained`);
-  const plan: JoinPlan = { ...wanted, rootHash, address: wanted.address ?? way.address };
-  const record = await setUp(plan, joined, parts, undo);
+  const record = await setUp({ ...wanted, rootHash }, joined, parts, undo);
   await start(record, parts, undo);
   return { record, notAfter: joined.answer.notAfter, selfTest: await selfTest(record, way.url) };
 }
@@ -103,5 +99,8 @@ const unlessInterrupted = <T>(work: Promise<T>, interrupted: Promise<never>): Pr
   Promise.race([work, interrupted]);
 
 /** What the proxy listens on. */
-const portsOf = (capture: boolean): number[] =>
-  capture ? [ADMIN_PORT, ...Object.values(CAPTURE_PORTS)] : [ADMIN_PORT, HTTP_PROXY_PORT];
+function portsOf({ capture, dns }: Pick<Wanted, 'capture' | 'dns'>): number[] {
+  if (!capture) return [ADMIN_PORT, HTTP_PROXY_PORT];
+  const { outbound, inbound, dns: dnsPort } = CAPTURE_PORTS;
+  return [ADMIN_PORT, outbound, inbound, ...(dns ? [dnsPort] : [])];
+}

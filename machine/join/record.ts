@@ -24,7 +24,8 @@ const Record = z.strictObject({
   rootHash: z.string().regex(/^[0-9a-f]{64}$/),
   /** Of the workload. */
   name: Text,
-  address: Text,
+  /** Under which peers reach it; absent: that on the way to the control plane, which the proxy follows when it changes. */
+  address: Text.optional(),
   /** Whether the traffic of the host is redirected to the proxy. */
   capture: z.boolean(),
   /** Whether the host had IPv6 then. */

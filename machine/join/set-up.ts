@@ -16,8 +16,8 @@ export interface JoinPlan {
   readonly rootHash: string;
   /** Of the workload. */
   readonly name: string;
-  /** Under which peers reach it. */
-  readonly address: string;
+  /** Under which peers reach it; undefined: that on the way to the control plane, followed when it changes. */
+  readonly address: string | undefined;
   readonly capture: boolean;
   /** Whether the host has IPv6. */
   readonly ipv6: boolean;
@@ -128,7 +128,7 @@ function recordOf(plan: JoinPlan, { answer }: Joined, madeUser: string | undefin
     ...(network !== undefined && { network }),
     ...(locality !== undefined && { locality }),
     controlPlanes: answer.controlPlanes,
-    ...{ rootHash, name, address, capture, ipv6, dns, service },
+    ...{ rootHash, name, ...(address !== undefined && { address }), capture, ipv6, dns, service },
     applications: [...applications],
     ...(madeUser !== undefined && { madeUser }),
     ...(installed !== undefined && { installed }),

@@ -1,6 +1,8 @@
 /** The flags of the proxy of a joined machine. */
 import type { MachineRecord } from '../join/record.ts';
 
+/** Of the mesh's names: the default of the proxy. */
+export const DOMAIN_SUFFIX = 'cluster.local';
 /** Of the proxy's admin endpoints, on loopback. */
 export const ADMIN_PORT = 15000;
 /** For HTTP proxy requests, where traffic is not captured. */
@@ -20,7 +22,7 @@ export function proxyFlags(record: Described, data: string): string[] {
     ...['--namespace', namespace],
     ...['--service-account', serviceAccount],
     ...['--name', name],
-    ...['--ip', address],
+    ...['--ip', address ?? 'auto'],
     ...(described.length === 0 ? [] : ['--labels', described.join(',')]),
     ...(group === undefined ? [] : ['--group', group]),
     ...(network === undefined ? [] : ['--network', network]),

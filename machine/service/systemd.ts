@@ -9,12 +9,15 @@ export class Systemd {
   readonly #folder: string;
   readonly #systemctl: readonly string[];
   readonly #journal: readonly string[];
+  /** journald names a unit's own lines by it (systemd.journal-fields(7)). */
+  readonly #journalField: string;
 
   constructor(host: Host, { system, units }: Pick<HostLayout, 'system' | 'units'>) {
     this.#host = host;
     this.#folder = units;
     const scope = system ? [] : ['--user'];
     this.#systemctl = ['systemctl', ...scope, '--no-ask-password'];
+    this.#journalField = system ? '_SYSTEMD_UNIT' : '_SYSTEMD_USER_UNIT';
     this.#journal = ['journalctl', ...scope, '--no-pager', '-q', '-o', 'cat', '-n', '1'];
   }
 
@@ -35,9 +38,20 @@ export class Systemd {
     await this.#call(['enable', ...names], 'remove a unit of the same name');
     const { code, error } = await this.#host.run([...this.#systemctl, 'start', ...names]);
     if (code === 0) return;
-    const service = names.find((name) => name.endsWith('.service')) ?? names[0]!;
-    const last = (await this.#host.run([...this.#journal, '-u', service])).out.trim() || error.trim().split('\n')[0];
+    const service = await this.#failing(names);
+    const last = (await this.#lastLine(service)) || error.trim().split('\n')[0];
     throw new HostError(`${service} does not start: ${last}; "journalctl -u ${service}" shows more`);
+  }
+
+  /** The first one that is not active: a service that systemd starts again is not `failed`. */
+  async #failing(names: readonly string[]): Promise<string> {
+    for (const name of names) if ((await this.state(name)).active !== 'active') return name;
+    return names.at(-1)!;
+  }
+
+  /** Of its processes, not of systemd about it. */
+  async #lastLine(name: string): Promise<string> {
+    return (await this.#host.run([...this.#journal, `${this.#journalField}=${name}`])).out.trim();
   }
 
   async state(name: string): Promise<{ readonly active: string; readonly enabled: string }> {

@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { launchScript, refuseLostSockets, tokenDescriptor } from '../../control/cli/launch/launch-script.ts';
-import { outputOf } from '../kit/process.ts';
+import { launchScript, tokenDescriptor } from '../../control/cli/launch/launch-script.ts';
+import { ROOT, temporaryFolder } from '../kit/environment.ts';
+import { outputOf, runSync } from '../kit/process.ts';
 
 const shell = (script: string, env: Record<string, string> = {}) =>
   outputOf('/bin/sh', ['-c', 'eval "$1"', 'sh', script], { env });
@@ -24,9 +26,15 @@ it('the descriptor of the token is none of the sockets', () => {
   expect(() => tokenDescriptor({ LISTEN_FDS: '7' })).toThrow('leaves no descriptor');
 });
 
-it('sockets that would be lost are refused, and those of another process are none', () => {
-  expect(() => refuseLostSockets({ TULLE_LISTEN_FDS: 'outbound=3' })).toThrow('TULLE_LISTEN_FDS: Node would close');
-  expect(() => refuseLostSockets({ LISTEN_FDS: '1', LISTEN_PID: String(process.pid) })).toThrow('LISTEN_FDS: Node');
-  expect(() => refuseLostSockets({ LISTEN_FDS: '1', LISTEN_PID: '1' })).not.toThrow();
-  expect(() => refuseLostSockets({})).not.toThrow();
+it.each([
+  ['systemd', 'LISTEN_PID=$$ LISTEN_FDS=4 LISTEN_FDNAMES=outbound:outbound6:inbound:inbound6'],
+  ['"tulle capture exec"', 'TULLE_LISTEN_FDS=outbound=3,outbound6=4,inbound=5,inbound6=6'],
+])('the command "tulle" becomes a proxy that has the sockets of %s', (_, sockets) => {
+  const flags = '--interception-mode TPROXY --control-plane https://127.0.0.1:9 --data "$1"';
+  const script = `export ${sockets}; exec 3</dev/null 4<&3 5<&3 6<&3 "$0" proxy ${flags}`;
+  const folder = temporaryFolder();
+  const { error } = runSync('/bin/sh', ['-c', script, join(ROOT, 'control/cli/tulle'), folder.path]);
+  folder.dispose();
+  // It looks for an identity once it has its sockets.
+  expect(error).toContain('no certificate in');
 });

@@ -1,16 +1,11 @@
 /** Machines with a real systemd join a mesh by the line that `tulle invite` prints, and leave it. */
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bunBinary, denoBinary, nodeBinary } from '../../control/cli/runtimes.mjs';
-import { buildPackage } from '../../deploy/build.ts';
-import { buildInstallFiles } from '../../deploy/install-files.ts';
 import { formatInvitation, parseInvitation } from '../../shared/join/invitation.ts';
-import { tulle, tulleCommand } from '../kit/command.ts';
-import { temporaryFolder } from '../kit/environment.ts';
-import { HOSTS, TestNetwork } from '../kit/hosts.ts';
-import { MACHINES, TestMachine } from '../kit/machines.ts';
-import { Program } from '../kit/process.ts';
+import { HOSTS } from '../kit/hosts.ts';
+import { MACHINES, type TestMachine } from '../kit/machines.ts';
 import { until } from '../kit/waiting.ts';
+import { InvitingMesh } from './inviting-mesh.ts';
 
 const GROUP = `
 apiVersion: networking.istio.io/v1
@@ -22,56 +17,14 @@ spec:
 `;
 
 describe.skipIf(!HOSTS || !MACHINES)('a machine', () => {
-  const temporary = temporaryFolder();
-  const network = new TestNetwork();
-  const controlHost = network.add();
-  const machines: TestMachine[] = [];
-  let control: Program;
-  let server: string[];
+  const mesh = new InvitingMesh();
+  const { admin, invite, boot, stateOf } = mesh;
 
   beforeAll(async () => {
-    const folder = join(temporary.path, 'package');
-    await buildPackage(folder, false);
-    buildInstallFiles(folder, '0', () => {}, ['linux-x64']);
-    const { url, adminToken } = await startControl();
-    server = ['--server', url, '--token', adminToken, '--ca-file', join(temporary.path, 'data/ca/root-cert.pem')];
-    expect(await admin(['apply', '-f', '-'], GROUP)).toMatchObject({ code: 0 });
+    await mesh.start();
+    await mesh.apply(GROUP);
   });
-  afterAll(async () => {
-    for (const machine of machines) await machine.close();
-    await control?.stop();
-    network.close();
-    temporary.dispose();
-  });
-
-  async function startControl() {
-    const install = join(temporary.path, 'package/install');
-    const where = ['--data', join(temporary.path, 'data'), '--address', controlHost.address, '--port', '15012'];
-    const command = tulleCommand('control', ...where, '--install-files', install, '--announce');
-    control = new Program('control', controlHost.run(command));
-    return control.announcement<{ url: string; adminToken: string }>();
-  }
-  const admin = (args: string[], input?: string) => tulle([...args, ...server], { ...(input && { input }) });
-  const invite = async (...flags: string[]): Promise<string> => {
-    const { code, out, error } = await admin(['invite', ...flags]);
-    expect({ code, error }).toMatchObject({ code: 0 });
-    expect(out.trimEnd().split('\n')).toHaveLength(1);
-    return out.trimEnd();
-  };
-  const boot = async (): Promise<TestMachine> => {
-    const machine = new TestMachine(network.add());
-    machines.push(machine);
-    await machine.boot();
-    await machine.shell(`ip route add default via ${network.address}`);
-    return machine;
-  };
-  /** What a join may change. */
-  const stateOf = async (machine: TestMachine) =>
-    (
-      await machine.shell(
-        'nft list ruleset; ip rule; ip -6 rule; ip route; ip addr show lo; cat /etc/resolv.conf /etc/passwd; ls -R /etc/systemd /etc/tulle /var/lib/tulle /usr/local 2>&1; ls -A /tmp',
-      )
-    ).out;
+  afterAll(() => mesh.close());
 
   const invitationIn = (line: string): string => /tulle-join\.[\w-]+/.exec(line)![0];
   const tokensOf = async () =>
@@ -126,7 +79,7 @@ systemctl daemon-reload; systemctl enable --now app.service`);
       ]),
     );
 
-    await control.stop();
+    await mesh.stopControl();
     await machine.crash();
     await machine.boot();
     expect(await machine.shell('systemctl is-active tulle-proxy app')).toMatchObject({ out: 'active\nactive\n' });
@@ -136,14 +89,14 @@ systemctl daemon-reload; systemctl enable --now app.service`);
     const alone = await machine.shell('tulle check -o short');
     expect(alone).toMatchObject({
       code: 1,
-      out: expect.stringContaining(`https://${controlHost.address}:15012 cannot be reached`),
+      out: expect.stringContaining(`${mesh.url} cannot be reached`),
     });
 
     const left = await machine.shell('tulle leave');
     expect(left).toMatchObject({ code: 0, error: expect.stringContaining('not deregistered') });
     expect(await stateOf(machine)).toBe(before);
     expect(await machine.shell('systemctl is-active app')).toMatchObject({ out: 'active\n' });
-    await startControl();
+    await mesh.startControl();
   });
 
   it.each(['node', 'bun', 'deno'] as const)('joins in bash with the package, on %s', async (runtime) => {

@@ -23,16 +23,6 @@ export interface Launch {
   readonly token?: { readonly text: string; readonly descriptor: number } | undefined;
 }
 
-/** @throws CliError where sockets would be lost: this process was not started by the shell */
-export function refuseLostSockets(environment: Environment): void {
-  const given = [LISTEN_VARIABLE, 'LISTEN_FDS'].find((name) => environment[name]);
-  const others = given === 'LISTEN_FDS' && (environment['LISTEN_PID'] ?? String(process.pid)) !== String(process.pid);
-  if (given === undefined || others) return;
-  throw new CliError(
-    `${given}: Node would close the inherited sockets when it becomes the proxy; start it with the command "tulle" (control/cli/tulle)`,
-  );
-}
-
 /** A descriptor of one digit for the token, which none of the sockets has. */
 export function tokenDescriptor(environment: Environment): number {
   const own = environment[LISTEN_VARIABLE] ?? '';

@@ -56,7 +56,10 @@ export function registerMachineCommands(program: Command): void {
     .option('--no-service', 'keep the proxy in the foreground, in place of a systemd unit')
     .option('--no-capture', 'redirect no traffic: applications use http_proxy')
     .option('--no-dns', 'leave the names of this machine as they are')
-    .option('--address <ip>', 'under which peers reach it (default: its address on the way to the control plane)')
+    .option(
+      '--address <ip>',
+      'under which peers reach it (default: its address on the way to the control plane, followed when it changes)',
+    )
     .option('--name <name>', "of the workload (default: the machine's)")
     .addOption(new Option('--host-on').hideHelp())
     .addOption(new Option('--host-off').hideHelp())

@@ -1,22 +1,48 @@
 /** Redirects the traffic of this machine to its proxy, and puts it back. */
+import { connect } from 'node:net';
+import { join } from 'node:path';
 import { show, turnOff, turnOn } from '../../../machine/capture/capture.ts';
 import type { CaptureOptions } from '../../../machine/capture/capture-options.ts';
 import { captureFindings, mayChangeRules } from '../../../machine/capture/findings.ts';
 import { userOf } from '../../../machine/capture/transparent-sockets.ts';
 import { type Category, type Finding, failure, ok, warning } from '../../../machine/checks/finding.ts';
-import { PROXY_USER } from '../../../machine/host/layout.ts';
+import { putBack, resolverFindings, setUp } from '../../../machine/dns/resolver.ts';
+import { hostLayout, PROXY_USER } from '../../../machine/host/layout.ts';
 import type { MachineRecord } from '../../../machine/join/record.ts';
+import { DOMAIN_SUFFIX } from '../../../machine/service/proxy-flags.ts';
 import { CAPTURE_PORTS } from '../../../shared/join/capture-ports.ts';
+
+/** What was changed of the resolver; root alone writes there. */
+const RESOLVER = { stateFile: join(hostLayout(0, {}).config, 'resolver.json') };
 
 /** @throws Error in one line; nothing is redirected then */
 export async function redirectHost(record: MachineRecord): Promise<void> {
-  if (record.capture) turnOn(captureOf(record));
+  if (!record.capture) return;
+  turnOn(captureOf(record));
+  if (!record.dns) return;
+  try {
+    setUp({ ...RESOLVER, ...DNS_SERVER, searchDomains: searchDomains(record.namespace), captured: true });
+  } catch (error) {
+    turnOff();
+    throw error;
+  }
 }
 
 /** Harmless where nothing is redirected. */
 export async function releaseHost(): Promise<void> {
-  if (mayChangeRules()) turnOff();
+  if (!mayChangeRules()) return;
+  try {
+    putBack(RESOLVER);
+  } finally {
+    turnOff();
+  }
 }
+
+const DNS_SERVER = { address: '127.0.0.1', port: CAPTURE_PORTS.dns };
+
+/** With which systemd-resolved completes short names, as the DNS of Kubernetes has it. */
+const searchDomains = (namespace: string): string[] =>
+  [`${namespace}.svc.`, 'svc.', ''].map((part) => part + DOMAIN_SUFFIX);
 
 /** All that applications send, and what arrives at the ports of the workload: SSH stays as it is. */
 function captureOf({ ports, ipv6, dns }: MachineRecord): CaptureOptions {
@@ -44,7 +70,7 @@ export function captureChecks(): Category {
 }
 
 /** Of a joined machine. */
-export async function redirectionFindings({ capture }: MachineRecord): Promise<readonly Category[]> {
+export async function redirectionFindings({ capture, dns }: MachineRecord): Promise<readonly Category[]> {
   if (!capture) return [];
   if (!mayChangeRules())
     return [
@@ -66,7 +92,26 @@ export async function redirectionFindings({ capture }: MachineRecord): Promise<r
         ),
     ...findings('nothing else redirects traffic', found),
   ];
-  return [{ categoryName: 'capture', checks }];
+  const names = dns ? [{ categoryName: 'names', checks: await nameFindings() }] : [];
+  return [{ categoryName: 'capture', checks }, ...names];
+}
+
+async function nameFindings(): Promise<Finding[]> {
+  const { address, port } = DNS_SERVER;
+  const description = `the proxy's DNS server listens on ${address}:${port}`;
+  const answers = (await accepts(address, port))
+    ? ok(description)
+    : failure(description, 'it does not', 'the log of the proxy says why (journalctl -u tulle-proxy)');
+  return [answers, ...findings("the machine's resolver leads to it", resolverFindings(RESOLVER))];
+}
+
+/** By TCP: what it is asked, it may have to forward to servers that do not answer. */
+function accepts(host: string, port: number): Promise<boolean> {
+  const socket = connect({ host, port, timeout: 2000 });
+  return new Promise<boolean>((resolve) => {
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('timeout', () => resolve(false));
+  }).finally(() => socket.destroy());
 }
 
 function findings(
