@@ -1,9 +1,10 @@
 /** This machine, by node:fs and node:child_process, which Node, Bun and Deno have. */
 import { execFile } from 'node:child_process';
-import { access, chmod, mkdir, open, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { access, chmod, lchown, mkdir, open, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import process from 'node:process';
 import { type Host, HostError, type Ran } from './host.ts';
+import { idsOf } from './passwd.ts';
 
 const COMMAND_LIMIT_MS = 120_000;
 
@@ -20,6 +21,8 @@ export function ownHost(): Host {
     });
   const own = async (path: string, owner: string | undefined) => {
     if (owner === undefined) return;
+    const known = idsOf(await readFile('/etc/passwd', 'utf8').catch(() => ''), owner);
+    if (known) return await lchown(path, known.uid, known.gid).catch(inTheWay(path));
     const { code, error } = await run(['chown', '-h', `${owner}:${owner}`, path]);
     if (code !== 0) throw new HostError(`${path}: cannot be given to user ${owner}: ${error.trim()}`);
   };

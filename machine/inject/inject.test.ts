@@ -35,7 +35,7 @@ networks: { back: {} }
     });
     expect(services['reviews-tulle']).toMatchObject({
       image: 'tulle:1',
-      command: ['join', '--no-service', '--data', '/var/lib/tulle', '@/run/secrets/reviews-tulle'],
+      command: ['join', '--no-service', '@/run/secrets/reviews-tulle'],
       ports: ['8080:9080'],
       networks: { back: { aliases: ['stars', 'reviews'] } },
       cap_drop: ['ALL'],
@@ -43,7 +43,7 @@ networks: { back: {} }
     });
     expect(services.db).toEqual({ image: 'postgres' });
     expect(secrets).toEqual({ 'reviews-tulle': { file: './reviews.invitation' } });
-    expect(volumes).toEqual({ 'reviews-tulle': {} });
+    expect(volumes).toEqual({ 'reviews-tulle-config': {}, 'reviews-tulle': {} });
   });
 
   it('keeps comments, and changes nothing twice', () => {
@@ -133,7 +133,7 @@ describe('ECS', () => {
     expect(sidecar.linuxParameters.capabilities.add).toEqual(['NET_ADMIN']);
     expect(sidecar.linuxParameters.capabilities.drop).not.toContain('SETUID');
     expect(app.dependsOn).toEqual([{ containerName: 'tulle', condition: 'HEALTHY' }]);
-    expect(volumes).toEqual([{ name: 'tulle' }]);
+    expect(volumes).toEqual([{ name: 'tulle-config' }, { name: 'tulle' }]);
   });
 
   it('changes nothing twice', () => {
