@@ -21,10 +21,10 @@ export const PROGRAM = '/tulle';
 export const FOLDERS = ['/etc/tulle', '/var/lib/tulle'] as const;
 
 /**
- * What the sidecar needs until it has set up capture: rules and transparent sockets, then another user and its data folder. It drops
- * all of them before it serves.
+ * What `tulle join` needs in a container to set up capture and to stop the proxy: rules and transparent sockets, the proxy's user and
+ * folder, signals to it. The proxy itself runs as another user with none of them.
  */
-export const CAPABILITIES = ['NET_ADMIN', 'SETUID', 'SETGID', 'SETPCAP', 'CHOWN', 'DAC_OVERRIDE'] as const;
+export const CAPABILITIES = ['NET_ADMIN', 'SETUID', 'SETGID', 'SETPCAP', 'CHOWN', 'DAC_OVERRIDE', 'KILL'] as const;
 
 /** Arguments of the program. @param invitation path of the file that holds it; undefined: it is in TULLE_INVITATION */
 export function sidecarArguments(
