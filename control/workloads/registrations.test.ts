@@ -245,13 +245,23 @@ it.each([
     /"none" of namespace "shop" does not exist/,
   ],
   ['no certificate', undefined, {}, 'not-allowed', /certificate/],
-  ['no address of its own', 'a', { INSTANCE_IPS: '0.0.0.0' }, 'not-allowed', /not an address/],
 ])('refuses %s', async (_, serial, more, code, message) => {
   joins.set('x', joinOf('x', 'ratings'));
   joins.set('y', joinOf('y', 'none'));
   await expect(registrations.seen(proxy(serial, '10.0.0.5', more))).rejects.toMatchObject({
     code,
     message: expect.stringMatching(message),
+  });
+  expect(await names()).toEqual([]);
+});
+
+it.each([
+  ...['0.0.0.0', '0:0:0:0:0:0:0:0', '::ffff:0.0.0.0', '239.1.1.1', 'ff02::1', '169.254.169.254', 'fe80::1'],
+  ...['unix:///run/app.sock', 'other.example', '10.0.0.5/8'],
+])('refuses the address %s', async (ip) => {
+  await expect(registrations.seen(proxy('a', '10.0.0.5', { INSTANCE_IPS: ip }))).rejects.toMatchObject({
+    code: 'not-allowed',
+    message: expect.stringContaining(`${ip} is not an address`),
   });
   expect(await names()).toEqual([]);
 });

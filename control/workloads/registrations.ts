@@ -7,6 +7,7 @@
  * refused for as long as the first one is connected.
  */
 import { randomBytes } from 'node:crypto';
+import { BlockList, isIP } from 'node:net';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import type { Join } from '../ca/joins.ts';
@@ -437,7 +438,26 @@ function isLive({ proxies }: Registration): boolean {
   return false;
 }
 
-/** Not one that means all addresses or a group of hosts (RFC 6890). */
+/**
+ * Addresses that mean all hosts or a group of them, or at each peer another host than here: of a link, as that of the metadata
+ * service of clouds (RFC 6890).
+ */
+const UNUSABLE = new BlockList();
+for (const [subnet, length] of [
+  ['0.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['224.0.0.0', 3],
+] as const)
+  UNUSABLE.addSubnet(subnet, length, 'ipv4');
+for (const [subnet, length] of [
+  ['::', 128],
+  ['fe80::', 10],
+  ['ff00::', 8],
+] as const)
+  UNUSABLE.addSubnet(subnet, length, 'ipv6');
+
+/** An IP address: a name or the path of a Unix socket would lead peers to what the machine chooses of theirs. */
 function isUsable(address: string): boolean {
-  return !/^(|0\.0\.0\.0|::|2(2[4-9]|3\d)\..*|255\..*|ff[0-9a-f]{2}:.*)$/i.test(address);
+  const family = isIP(address);
+  return family !== 0 && !address.includes('%') && !UNUSABLE.check(address, family === 4 ? 'ipv4' : 'ipv6');
 }
