@@ -27,6 +27,7 @@ import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
+import { isHeld } from './ca/joins.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
@@ -147,7 +148,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       folder: data,
       trustDomain,
       issuer: server.url,
-      isRevoked: (id) => joins.get(id)?.revoked !== undefined,
+      isHeld: (id) => isHeld(joins, id),
     });
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };

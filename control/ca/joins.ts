@@ -94,3 +94,9 @@ export interface Joins {
   /** Calls back after each revocation, once it is durable or that has failed. @returns ends it */
   onRevoked(changed: () => void): () => void;
 }
+
+/** Whether a join may still have an identity: it is known, and not revoked. One that was forgotten has ended. */
+export function isHeld(joins: Pick<Joins, 'get'>, id: string): boolean {
+  const join = joins.get(id);
+  return join !== undefined && join.revoked === undefined;
+}

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import type { NewJoin } from '../joins.ts';
+import { isHeld, type NewJoin } from '../joins.ts';
 import { randomSerial } from '../key-material.ts';
 import { JoinTable } from './join-table.ts';
 import { firstSerial, readSerial, serialOf } from './serials.ts';
@@ -129,6 +129,16 @@ it('adopts a certificate of an earlier version once', async () => {
 
 it('refuses a certificate of a join that it does not know', async () => {
   await expect(joins.forRenewal(firstSerial())).rejects.toMatchObject({ code: 'unknown' });
+});
+
+it('holds no join that is revoked, also when its record is forgotten', async () => {
+  const { id } = await joins.begin(reviews, certificate());
+  expect(isHeld(joins, id)).toBe(true);
+  await joins.revoke(id, 'by command');
+  expect(isHeld(joins, id)).toBe(false);
+  now += 2 * HOUR + 1;
+  await joins.begin(reviews, certificate());
+  expect([joins.get(id), isHeld(joins, id)]).toEqual([undefined, false]);
 });
 
 it('revokes where the disk fails, says so, and writes it when it is asked again', async () => {
