@@ -266,6 +266,23 @@ it.each([
   expect(await names()).toEqual([]);
 });
 
+it.each([`${'-'.repeat(300)}payments-10.0.0.9`, 'a/b', 'a b', 'x'.repeat(64)])(
+  'refuses the network %s, which would name the entry',
+  async (NETWORK) => {
+    await expect(registrations.seen(proxy('a', '10.0.0.5', { NETWORK }))).rejects.toMatchObject({
+      code: 'not-allowed',
+      message: expect.stringContaining('its network is no name'),
+    });
+    expect(await names()).toEqual([]);
+  },
+);
+
+it('takes no labels that are malformed', async () => {
+  await registrations.seen(proxy('a', '10.0.0.5', { LABELS: { 'a b': 'c', d: 'e f', g: 'h'.repeat(64), i: 'j' } }));
+  const { labels } = (await entry('reviews-10.0.0.5'))!.spec as { labels: object };
+  expect(labels).toEqual({ app: 'reviews', version: 'v1', rack: 'r1', i: 'j' });
+});
+
 it('leaves hand-written entries of the same name or address as they are', async () => {
   const named = {
     ...HAND_WRITTEN,

@@ -8,6 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
+import { labelValueViolation } from '../../shared/match/labels.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import type { Join } from '../ca/joins.ts';
@@ -30,6 +31,8 @@ const SWEEP_MS = 1000;
 const REMOVED_AT_ONCE = 64;
 /** A conflict that was not repeated for this long is over. */
 const CONFLICT_MS = 30_000;
+/** Characters of what a machine says that a line of the log shows. */
+const MAX_SHOWN = 100;
 
 /** A session of a proxy. */
 export interface RegisteringProxy {
@@ -196,7 +199,7 @@ export class Registrations {
     const records = { controller: this.controller, join: join?.id, connectedAt: new Date(this.now()) };
     const { entry, refused } = workloadEntryOf(group, machine, join?.labels ?? {}, records);
     for (const { key, reason } of refused)
-      this.report('label', id, `label "${key}" of the machine is not taken: it ${reason}`);
+      this.report('label', id, `label "${key.slice(0, MAX_SHOWN)}" of the machine is not taken: it ${reason}`);
     const done = await this.after(id, async () =>
       this.byEntry.get(id) === registration ? this.writer.put(entry) : 'gone',
     );
@@ -214,7 +217,7 @@ export class Registrations {
     { serial }: RegisteringProxy,
     join: Join | undefined,
   ): Promise<WorkloadGroup> {
-    const { namespace, serviceAccount, group: name, address } = machine;
+    const { namespace, serviceAccount, group: name, address, network } = machine;
     const refuse = (code: 'not-allowed' | 'conflict', why: string) => {
       this.report('error', `${namespace}/${name}`, why);
       return new RegistrationError(code, `the machine is not registered: ${why}`);
@@ -222,6 +225,9 @@ export class Registrations {
     if (serial === undefined) throw refuse('not-allowed', 'registration needs a client certificate');
     if (!isUsable(address))
       throw refuse('not-allowed', `${address || 'no address'} is not an address that peers reach`);
+    // It is a part of the entry's name, of which a long one is cut in front.
+    if (labelValueViolation(network) !== undefined)
+      throw refuse('not-allowed', 'its network is no name of at most 63 letters, digits, "-", "_" or "."');
     if (join?.group !== undefined && join.group !== name)
       throw refuse('not-allowed', `it joined for WorkloadGroup "${join.group}", not "${name}"`);
     const group = await this.options.group(namespace, name);
