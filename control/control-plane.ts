@@ -54,6 +54,7 @@ import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
 import { endDraining } from './workloads/drained-entries.ts';
+import { checkGatewayLabels } from './workloads/gateway-labels.ts';
 import { groupReader } from './workloads/read-group.ts';
 import { CLEANUP_SECONDS, Registrations } from './workloads/registrations.ts';
 
@@ -212,6 +213,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const discovery: DiscoveryService = new DiscoveryService({
       trust,
       seen: (proxy, isNew) => {
+        const joined = proxy.serial === undefined ? undefined : joins.ofSerial(proxy.serial);
+        checkGatewayLabels(proxy.node, joined, mesh.current().resources('WorkloadGroup'));
         if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
         return registrations.seen(proxy);
       },
