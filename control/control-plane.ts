@@ -7,12 +7,14 @@ import type { Resource } from '../shared/resources/resource.ts';
 import type { Feature } from '../shared/xds/discovery.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
+import { authorityRoutes } from './api/authority.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
 import { installRoutes } from './api/install.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
 import { heldJoinRoutes } from './api/joins.ts';
+import { leaveRoutes } from './api/leave.ts';
 import { Neighbours } from './api/neighbours.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
@@ -30,6 +32,7 @@ import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
 import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
+import { RotationDriver } from './ca/rotation/root-rotation.ts';
 import { openFileTokenStore } from './ca/token-store.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
@@ -140,7 +143,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),
     });
     undo.unshift(() => server.close());
-    const jwtSvids = await openJwtSvids({ folder: data, trustDomain, issuer: server.url });
+    const jwtSvids = await openJwtSvids({
+      folder: data,
+      trustDomain,
+      issuer: server.url,
+      isRevoked: (id) => joins.get(id)?.revoked !== undefined,
+    });
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
     const onWarning = (warning: string) => log(`mesh configuration: ${warning}`);
@@ -199,8 +207,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, () => registrations.close());
     await registrations.start();
     mesh.onChange((_view, change) => registrations.follow(change));
+    const trust = new TrustFeed(joins, () => authority.trustBundle);
     const discovery: DiscoveryService = new DiscoveryService({
-      trust: new TrustFeed(joins, () => authority.trustBundle),
+      trust,
       seen: (proxy, isNew) => {
         if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
         return registrations.seen(proxy);
@@ -216,6 +225,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
     });
     undo.splice(1, 0, () => discovery.close());
+    const rotation = new RotationDriver({
+      roots: authority.rotation,
+      behind: () => discovery.behindTrust(),
+      async changed() {
+        trust.changed();
+        await server.renew();
+      },
+      graceMs,
+      log,
+    });
+    undo.splice(1, 0, () => rotation.stop());
 
     // Last of what can fail: a token made by a start that then fails would never be shown.
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
@@ -247,7 +267,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       joinRoutes({ ...joining, joins, judges: { ...policies.judges, token: tokenJudge(tokens) }, events }),
     );
     app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
+    app.route('/', leaveRoutes({ joins, report }));
     app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
+    app.route('/', authorityRoutes(rotation, report));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));

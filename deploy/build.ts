@@ -31,8 +31,8 @@ const LIBRARY = ['library/index.ts', 'library/control.ts'];
 
 /** The first line makes Bun skip transpilation: seven megabytes less in a proxy. CommonJS libraries need `require`. */
 const BANNER = `// @bun
-import { createRequire } from 'node:module';
-const require = createRequire(import.meta.url);`;
+import { createRequire as requireForLibraries } from 'node:module';
+const require = requireForLibraries(import.meta.url);`;
 
 /**
  * Replaces `folder` with the package.

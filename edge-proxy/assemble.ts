@@ -1,5 +1,6 @@
 /** The real parts of a proxy joined together: compilers, telemetry, identity; for mesh and for static proxies. */
 import { parseSpiffeId } from '../shared/identity/spiffe.ts';
+import type { Node } from '../shared/xds/core.ts';
 import { STATS_FILTER, STATS_TYPE, StatsConfig } from '../shared/xds/filters/istio-stats.ts';
 import type { HttpConnectionManager } from '../shared/xds/http-connection-manager.ts';
 import type { Listener } from '../shared/xds/listener.ts';
@@ -13,7 +14,7 @@ import type { ClusterCounters } from './http/filters/grpc-method-stats.ts';
 import type { RequestContext } from './http/request/request-context.ts';
 import type { RequestObserver } from './http/request/request-observer.ts';
 import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
-import { adminOf, lifecycle, nodeOf, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
+import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadManager } from './overload/overload-manager.ts';
 import { OverloadState } from './overload/overload-state.ts';
@@ -236,10 +237,10 @@ export function meshProxyPart(
   settings: MeshSettings,
   { httpProxy, sockets }: GivenToProcess,
 ) {
-  return (identity: IdentityManager, { workers, drainMs, maxConnections }: ProcessSettings): ProxyPart => {
+  return (identity: IdentityManager, { workers, drainMs, maxConnections }: ProcessSettings, node: Node): ProxyPart => {
     const name = settings.name ?? settings['service-account'];
     // Of the cluster as the control plane names it for proxies that name none.
-    const own = ownNode(nodeOf({ runtime, settings, version }), { app: name, cluster: 'Kubernetes' });
+    const own = ownNode(node, { app: name, cluster: 'Kubernetes' });
     const env = { runtime, trustDomain: trustDomainOf(identity), own, httpProxy, sockets };
     const principal = () => identity.current?.spiffeId ?? '';
     const limits = meshLimits({ ...settings, 'max-connections': maxConnections }, drainMs);

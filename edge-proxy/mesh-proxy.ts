@@ -23,11 +23,17 @@ import { buildNode } from './control-client/node.ts';
 import { ProxyConfig } from './control-client/proxy-config.ts';
 import type { ListeningAddress } from './listener/own-listeners.ts';
 import { startDns, withDns } from './mesh-dns.ts';
+import { OwnAddress } from './own-address.ts';
 import type { Listening, Runtime } from './runtime/runtime.ts';
 import { hostOf, type ProcessSettings, processSettings, restartNeeded } from './settings/process-settings.ts';
 import { dnsPortOf, type MeshSettings } from './settings/settings.ts';
 import { WorkloadProber } from './workload-probe.ts';
 import { readRoots as checkRoots } from './x509/trusted-path.ts';
+
+/** A look at the host's addresses, one request that finds out which one is used, and the longest wait of a stop for peers. */
+const ADDRESS_LOOK_MS = 1000;
+const FIND_MS = 5000;
+const LEAVE_MS = 4000;
 
 /** What runs traffic. */
 export interface ProxyPart extends ConfigTarget, OnDemandTraffic {
@@ -58,7 +64,7 @@ export interface MeshProxyDeps {
   readonly settings: MeshSettings;
   readonly version: string;
   /** Called once there is an identity; rotations are reported by `identity.subscribe`. */
-  readonly proxy: (identity: IdentityManager, settings: ProcessSettings) => ProxyPart;
+  readonly proxy: (identity: IdentityManager, settings: ProcessSettings, node: Node) => ProxyPart;
 }
 
 export interface RunningProcess {
@@ -95,10 +101,12 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
       );
     return roots;
   };
+  const address = new OwnAddress(() => runtime.localAddresses());
+  const connected = (local: string) => address.observed(local);
   const client = new ControlPlanes(
     settings['control-plane'].map((url) => ({
       url,
-      client: new ControlClient({ runtime, url, trustedRoots, identity: () => identity.keyPair }),
+      client: new ControlClient({ runtime, url, trustedRoots, identity: () => identity.keyPair, connected }),
     })),
     log,
   );
@@ -114,14 +122,25 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const { spiffeId } = await identity.start();
   checkIdentity(spiffeId, settings);
 
-  const node = nodeOf(parts);
+  const isAuto = settings.ip === 'auto';
+  const findAddress = () => client.request('GET', '/healthz', undefined, { timeoutMs: FIND_MS }).catch(() => {});
+  if (isAuto && !address.isHeld) await findAddress();
+  const nodeNow = () => nodeOf(parts, isAuto ? address.current : settings.ip);
+  let node = nodeNow();
   const random = () => runtime.random();
-  const proxyConfig = new ProxyConfig({ client, node, files: runtime.files, folder: settings.data, random, log });
+  const proxyConfig = new ProxyConfig({
+    client,
+    node: () => node,
+    files: runtime.files,
+    folder: settings.data,
+    random,
+    log,
+  });
   const atStart = await proxyConfig.start();
   const taken = processSettings(settings, atStart, hostOf(runtime), log);
   if (settings.concurrency === undefined && taken.workers > 1)
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
-  const proxy = parts.proxy(identity, taken);
+  const proxy = parts.proxy(identity, taken, node);
   const dns = await startDns(settings, runtime);
   const cache = new DiskCache(runtime.files, settings.data, log);
   const trust = new MeshTrust({
@@ -151,14 +170,29 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   let ready = await discovery.restore();
   if (ready) dns?.complete();
-  const life = lifecycle(proxy, taken.terminationDrainMs, async () => {
+  const stopFollowing = isAuto
+    ? followAddress(address, findAddress, () => {
+        const next = nodeNow();
+        if (next.id === node.id) return;
+        log(`the address of the workload is ${address.current} now`, 'info');
+        node = next;
+        discovery.restart();
+        prober.repeat();
+      })
+    : () => {};
+  const release = async () => {
     await discovery.stop();
     await dns?.close();
     proxyConfig.stop();
-    prober.stop();
     identity.stop();
     client.close();
-  });
+  };
+  const leave = async () => {
+    stopFollowing();
+    prober.stop();
+    if (settings.type === 'sidecar' && discovery.state.live) await leaveDiscovery(client, node);
+  };
+  const life = lifecycle(proxy, taken.terminationDrainMs, release, leave);
   const admin = adminOf(parts, proxy, node.id, {
     ready: () => ready,
     draining: life.draining,
@@ -233,14 +267,40 @@ function checkIdentity(spiffeId: string, settings: MeshSettings): void {
   if (account !== serviceAccount) refuse('service-account', account, serviceAccount);
 }
 
-/** The xDS node of a proxy with these settings. */
-export function nodeOf({ settings, version, runtime }: Pick<MeshProxyDeps, 'settings' | 'version' | 'runtime'>): Node {
+/** Looks for a change of the host's addresses. @returns ends that */
+function followAddress(address: OwnAddress, find: () => Promise<unknown>, changed: () => void): () => void {
+  let looking = false;
+  const timer = setInterval(() => {
+    if (looking || address.isHeld) return;
+    looking = true;
+    void find().then(() => {
+      looking = false;
+      if (address.isHeld) changed();
+    });
+  }, ADDRESS_LOOK_MS);
+  return () => clearInterval(timer);
+}
+
+/** Has peers send nothing more, and waits until they have it; not for long, and never for a control plane that is away. */
+async function leaveDiscovery(client: Pick<ControlPlanes, 'request'>, node: Node): Promise<void> {
+  const body = { node, healthy: false, draining: true };
+  await client.request('POST', '/v1/workload-health', body, { signal: AbortSignal.timeout(LEAVE_MS) }).catch(() => {});
+}
+
+/** The xDS node of a proxy with these settings at an address. */
+function nodeOf(
+  { settings, version, runtime }: Pick<MeshProxyDeps, 'settings' | 'version' | 'runtime'>,
+  ip: string,
+): Node {
   return buildNode({
     type: settings.type,
     namespace: settings.namespace,
     serviceAccount: settings['service-account'],
     name: settings.name ?? settings['service-account'],
-    ip: settings.ip,
+    ip,
+    ipChanges: settings.ip === 'auto',
+    group: settings.group,
+    network: settings.network,
     labels: settings.labels,
     interceptionMode: settings['interception-mode'],
     domainSuffix: settings['domain-suffix'],
@@ -296,14 +356,23 @@ export function portsOf(proxy: ProxyPart): Record<string, number> {
   return Object.fromEntries(proxy.listeners().map(({ name, port }) => [name, port]));
 }
 
-/** Draining first, so that readiness says so and probes can still ask; the admin server goes last. */
-export function lifecycle(proxy: ProxyPart, drainMs: number, release: () => Promise<void>) {
+/**
+ * Draining first, so that readiness says so and probes can still ask; the admin server goes last.
+ * @param leave before connections are drained: has peers send nothing more
+ */
+export function lifecycle(
+  proxy: ProxyPart,
+  drainMs: number,
+  release: () => Promise<void>,
+  leave: () => Promise<void> = async () => {},
+) {
   let stopping: Promise<void> | undefined;
   const life = {
     listening: undefined as Listening | undefined,
     draining: () => stopping !== undefined,
     stop(): Promise<void> {
       stopping ??= (async () => {
+        await leave();
         await proxy.drain(drainMs);
         await release();
         await proxy.close();

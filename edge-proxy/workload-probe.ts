@@ -8,6 +8,8 @@ import { compileHealthCheck } from './xds/cluster/compile-health-check.ts';
 
 /** Until a report that failed is sent again. */
 const AGAIN_MS = 2000;
+/** The entry may have been made again since the last report: a report that says nothing new writes nothing. */
+const REPEAT_MS = 20_000;
 
 export interface WorkloadProberOptions {
   readonly runtime: Pick<Runtime, 'connect' | 'monotonicMs' | 'random'>;
@@ -41,6 +43,14 @@ export class WorkloadProber {
     this.checker = undefined;
     if (probe) this.delay = setTimeout(() => this.begin(probe), probe.initialDelaySeconds * 1000);
     else if (this.reported === false) this.want(true);
+  }
+
+  /** Reports again what is known: the workload has another entry. */
+  repeat(): void {
+    if (this.stopped) return;
+    this.reported = undefined;
+    clearTimeout(this.again);
+    void this.send();
   }
 
   stop(): void {
@@ -85,8 +95,10 @@ export class WorkloadProber {
     if (failure === undefined) this.reported = healthy;
     else if (!this.failed) this.options.log(`workload health cannot be reported: ${failure}; it is attempted again`);
     this.failed = failure !== undefined;
-    if (this.stopped || this.wanted === this.reported) return;
-    this.again = setTimeout(() => void this.send(), failure === undefined ? 0 : AGAIN_MS);
+    if (this.stopped) return;
+    clearTimeout(this.again);
+    if (this.wanted === this.reported) this.again = setTimeout(() => this.repeat(), REPEAT_MS);
+    else this.again = setTimeout(() => void this.send(), failure === undefined ? 0 : AGAIN_MS);
   }
 }
 

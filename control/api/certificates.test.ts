@@ -32,7 +32,12 @@ let joins: Awaited<ReturnType<typeof openJoins>>;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tulle-api-'));
   const authority = await openAuthority({ folder, trustDomain: 'td' });
-  jwtSvids = await openJwtSvids({ folder, trustDomain: 'td', issuer: 'https://control' });
+  jwtSvids = await openJwtSvids({
+    folder,
+    trustDomain: 'td',
+    issuer: 'https://control',
+    isRevoked: (join) => joins.get(join)?.revoked !== undefined,
+  });
   const tokens = new JoinTokens(memoryTokenStore());
   store = memoryStore();
   await createInitialNamespaces(store);
@@ -130,6 +135,21 @@ describe('certificates', () => {
     });
     expect((await request(second)).status).toBe(403);
     expect(joins.isRevoked(second)).toBe(true);
+  });
+
+  it('end their tokens for the control plane with them, also those that were renewed by token', async () => {
+    const made = await call('/v1/certificates', { csr: await csr(), token: await joinToken() });
+    const serial = serialOf(made.body.certificateChain!);
+    const request = { audience: [controlPlaneAudience] };
+    const { token } = (await call('/v1/jwt-svids', request, { peerSpiffeId: id, serial })).body;
+    const renewed = (await call('/v1/jwt-svids', request, { bearer: token! })).body.token!;
+    expect((await call('/v1/jwt-svids', request, { bearer: renewed })).status).toBe(200);
+    await joins.revoke(joins.ofSerial(serial)!.id, 'by command');
+    const refused = await call('/v1/jwt-svids', request, { bearer: renewed });
+    expect(refused).toMatchObject({
+      status: 401,
+      body: { message: expect.stringMatching(/join \w+, which was revoked/) },
+    });
   });
 
   it('of an earlier version become a join at their renewal', async () => {

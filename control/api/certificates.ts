@@ -137,11 +137,12 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   app.post('/v1/jwt-svids', async (c) => {
     const { audience, token, ttlSeconds: ttl } = await readRequest(c, JwtSvidRequest, REQUEST);
-    const spiffeId = await allowed(token === undefined ? await jwtCaller(c) : await tokenHolder(token));
+    const caller = token === undefined ? await jwtCaller(c) : { spiffeId: await tokenHolder(token), join: undefined };
+    const spiffeId = await allowed(caller.spiffeId);
     jwtSvids.check(audience, ttl);
     if (token !== undefined) await tokens.redeem(token);
     await allowed(spiffeId);
-    const issued = await jwtSvids.issue(spiffeId, audience, ttl);
+    const issued = await jwtSvids.issue(spiffeId, audience, ttl, caller.join);
     const held = c.get('caller').kind === 'anonymous' ? 'JWT-SVID' : 'certificate';
     const proof = token === undefined ? held : 'join token';
     events.issued({ identity: spiffeId, proof, document: 'JWT-SVID', expires: issued.expires });
@@ -199,10 +200,13 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     return caller.spiffeId;
   }
 
-  async function jwtCaller(c: Context<ApiEnv>): Promise<string> {
+  /** With the join that a token ends with: that of the certificate, or of the token that is renewed. */
+  async function jwtCaller(c: Context<ApiEnv>): Promise<{ spiffeId: string; join: string | undefined }> {
     const token = bearer(c.req.header('authorization'));
-    if (c.get('caller').kind !== 'anonymous' || token === undefined) return workloadCaller(c);
-    return (await jwtSvids.authenticate(token)).spiffeId;
+    const caller = c.get('caller');
+    if (caller.kind === 'anonymous' && token !== undefined) return jwtSvids.authenticate(token);
+    const serial = caller.kind === 'workload' ? caller.certificate?.serial : undefined;
+    return { spiffeId: workloadCaller(c), join: serial === undefined ? undefined : joins.ofSerial(serial)?.id };
   }
 }
 

@@ -15,7 +15,7 @@ import {
 export function installScript(files: readonly InstallFile[]): string {
   const digestOf = (name: string) => files.find((file) => file.name === name)?.sha256 ?? '';
   const targets = EXECUTABLE_TARGETS.map((target) => `  ${target}) digest=${digestOf(executableFile(target))} ;;`);
-  return SCRIPT.replace('@PACKAGE_DIGEST@', digestOf(PACKAGE_FILE)).replace('  @TARGETS@', targets.join('\n'));
+  return SCRIPT.replaceAll('@PACKAGE_DIGEST@', digestOf(PACKAGE_FILE)).replace('  @TARGETS@', targets.join('\n'));
 }
 
 const SCRIPT = `#!/bin/sh

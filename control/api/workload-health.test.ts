@@ -129,6 +129,17 @@ it('of a status the mesh sees that a workload is unhealthy, and nothing else', (
   ).toBeUndefined();
 });
 
+it('an entry whose proxy asks is unhealthy until the first answer', () => {
+  const asked = { ...entry('web', '10.0.0.1'), status: undefined as unknown };
+  asked.metadata = { ...asked.metadata, annotations: { 'proxy.istio.io/health-checks-enabled': 'true' } };
+  const healthOf = (status: string | undefined) => {
+    const conditions = status === undefined ? [] : [{ type: 'Healthy', status }];
+    const view = buildView([service, meshForm({ ...asked, status: { conditions } } as Resource)], 1);
+    return view.endpoints(view.services[0]!).map(({ healthy }) => healthy);
+  };
+  expect([undefined, 'True', 'False'].map(healthOf)).toEqual([[false], [true], [false]]);
+});
+
 it('takes no report about an address that another machine of the identity, or none, is connected with', async () => {
   const { ask, stored } = await served();
   holders.set('10.0.0.1', [{ serial: 'b' }, { serial: 'a' }]);

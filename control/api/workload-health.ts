@@ -8,7 +8,7 @@ import { PROXY_TYPES } from '../compile/node/proxy-types.ts';
 import { NodeError, proxyOf } from '../compile/scope/proxy.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { type Condition, conditionsOf, DRAINING, HEALTHY, isUnhealthy } from '../mesh/workload/workload-health.ts';
-import type { ResourceKey, ResourceStore } from '../store/store.ts';
+import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
 import { isRegistered } from '../workloads/workload-entry.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { callersNode, checkNodeSize } from './caller-node.ts';
@@ -19,6 +19,7 @@ const REQUEST = { bytes: 256 * 1024, timeoutMs: 10_000, depth: 32, values: 16_38
 /** Between two changes of one entry: each is a write, and a change for every client of the workload. */
 const MIN_CHANGE_MS = 1000;
 
+const WRITE_ATTEMPTS = 5;
 /** How long the answer to a proxy that stops waits at most for its peers. */
 const SETTLE_MS = 3000;
 
@@ -119,8 +120,20 @@ const HEALTHY_CONDITION: HealthCondition = { status: 'True', message: 'the workl
 const UNHEALTHY_CONDITION: HealthCondition = { status: 'False', message: 'the workload does not answer its probe' };
 const DRAINING_CONDITION: HealthCondition = { status: 'False', reason: DRAINING, message: 'the proxy is stopping' };
 
+/** Another write of the status may come between: then it is read again. */
+async function write(options: WorkloadHealthOptions, entry: Resource, health: HealthCondition): Promise<void> {
+  for (let left = WRITE_ATTEMPTS; ; left--) {
+    try {
+      return await writeOnce(options, entry, health);
+    } catch (error) {
+      const isConflict = error instanceof StoreError && error.code === 'conflict';
+      if (!isConflict || left <= 1) throw error;
+    }
+  }
+}
+
 /** A status that says so already is not written. */
-async function write(
+async function writeOnce(
   { store, keyOf, now = () => new Date() }: WorkloadHealthOptions,
   entry: Resource,
   health: HealthCondition,

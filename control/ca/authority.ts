@@ -1,13 +1,19 @@
 /** The certificate authority of a trust domain: issues X.509-SVIDs and the control API's own server certificate. */
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
 import { encodePem } from '../../shared/identity/pem.ts';
 import { checkTrustDomain, parseWorkloadId } from '../../shared/identity/spiffe.ts';
+import { parseCertificates } from '../../shared/identity/svid.ts';
 import { GeneralNames, type JsonGeneralName, type X509Certificate } from '../../shared/identity/x509.ts';
 import { AuthorityError, type AuthorityMaterial, openMaterial, pem, renewIntermediate } from './authority-files.ts';
 import { checkCsr } from './csr-policy.ts';
-import { randomSerial } from './key-material.ts';
+import { writeDurably } from './files.ts';
+import { crossSign, randomSerial } from './key-material.ts';
 import { type Leaf, type LeafSigner, leafSigner, uriName } from './leaf.ts';
 import { firstSerial } from './life/serials.ts';
+import { type RotationState, readRotation, writeRotation } from './rotation/rotation-state.ts';
 
 export { CsrError } from './csr-policy.ts';
 
@@ -62,11 +68,42 @@ export class TtlError extends Error {
   override name = 'TtlError';
 }
 
+/** The step is not possible now; the message says why and what is. */
+export class RotationError extends Error {
+  override name = 'RotationError';
+}
+
+export interface RotationShown {
+  readonly phase: RotationState['phase'];
+  /** In the order of `Authority.roots`; ends in milliseconds since the epoch. */
+  readonly roots: readonly {
+    readonly subject: string;
+    readonly sha256: string;
+    readonly notAfter: number;
+    readonly issues: boolean;
+  }[];
+  /** When the last certificate that the old root may have issued ends; milliseconds since the epoch. Only while there is an old one. */
+  readonly oldValidUntil?: number;
+}
+
+/** The steps of a change of roots; each is durable when its promise resolves. */
+export interface RootRotation {
+  show(): RotationShown;
+  /** Makes a new root and trusts it. @throws RotationError */
+  announce(): Promise<void>;
+  /** The new root issues from now on. @throws RotationError */
+  issueByNext(): Promise<void>;
+  /** Trusts the old root no more. @param force also while certificates of it may be valid @throws RotationError */
+  retire(force: boolean): Promise<void>;
+}
+
 export interface Authority {
   readonly trustDomain: string;
-  /** PEM roots. */
+  /** PEM roots, as `roots`. */
   readonly trustBundle: string;
+  /** The one that will be trusted for longest first. */
   readonly roots: readonly X509Certificate[];
+  readonly rotation: RootRotation;
   /** Issuers a verifier may need for peers that send their leaf alone. */
   readonly intermediates: readonly X509Certificate[];
   /**
@@ -97,11 +134,12 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
   checkTtl(maxTtl, ttlSeconds.max);
   checkTtl(defaultTtl, maxTtl);
   const now = options.now ?? Date.now;
-  return new FileAuthority(
-    { ...options, defaultTtl, maxTtl },
-    now,
-    await openMaterial(options.folder, options.trustDomain, now()),
-  );
+  const { folder, trustDomain } = options;
+  const state = await readRotation(folder);
+  const material = await openMaterial(join(folder, state.folder), trustDomain, now());
+  const authority = new FileAuthority({ ...options, defaultTtl, maxTtl }, now, material);
+  if (state.phase !== 'single' || state.folder !== '.') await authority.resume(state);
+  return authority;
 }
 
 /** @throws TtlError */
@@ -122,15 +160,21 @@ interface Signing {
   issuers: string;
 }
 
-class FileAuthority implements Authority {
+class FileAuthority implements Authority, RootRotation {
   readonly trustDomain: string;
   readonly #folder: string;
   readonly #defaultTtl: number;
   readonly #maxTtl: number;
   readonly #now: () => number;
   readonly #checked = new WeakMap<CheckedRequest, CheckedFields>();
-  readonly #signing = new WeakMap<AuthorityMaterial, Promise<Signing>>();
+  #signing = new WeakMap<AuthorityMaterial, Promise<Signing>>();
+  /** The authority that issues. */
   #material: AuthorityMaterial;
+  #rotation: RotationState = { phase: 'single', folder: '.', since: 0 };
+  /** Of a rotation: the root besides that of the issuer, the certificates that link the two, and the authority that is next. */
+  #other:
+    | { readonly root: X509Certificate; readonly link: X509Certificate; readonly next?: AuthorityMaterial }
+    | undefined;
   #renewal: Promise<void> | undefined;
 
   constructor(
@@ -147,15 +191,109 @@ class FileAuthority implements Authority {
   }
 
   get trustBundle(): string {
-    return this.#material.roots.map(pem).join('');
+    return this.roots.map(pem).join('');
   }
 
   get roots(): readonly X509Certificate[] {
-    return this.#material.roots;
+    const { roots } = this.#material;
+    if (!this.#other) return roots;
+    return this.#rotation.phase === 'announced' ? [this.#other.root, ...roots] : [...roots, this.#other.root];
   }
 
   get intermediates(): readonly X509Certificate[] {
-    return this.#material.issuerChain;
+    return this.#other ? [...this.#material.issuerChain, this.#other.link] : this.#material.issuerChain;
+  }
+
+  get rotation(): RootRotation {
+    return this;
+  }
+
+  show(): RotationShown {
+    const { phase, since } = this.#rotation;
+    const issuing = this.#material.roots[0];
+    const roots = this.roots.map((root) => ({
+      subject: root.subject,
+      sha256: createHash('sha256').update(new Uint8Array(root.rawData)).digest('hex'),
+      notAfter: root.notAfter.getTime(),
+      issues: root === issuing,
+    }));
+    return { phase, roots, ...(phase === 'issuing' && { oldValidUntil: since + this.#maxTtl * 1000 }) };
+  }
+
+  /** Continues a rotation that an earlier process began. */
+  async resume(state: RotationState): Promise<void> {
+    this.#rotation = state;
+    this.#signing = new WeakMap();
+    if (state.phase === 'single') this.#other = undefined;
+    else if (state.phase === 'issuing')
+      this.#other = { root: parseCertificates(state.oldRoot)[0]!, link: parseCertificates(state.newByOld)[0]! };
+    else {
+      const next = await openMaterial(join(this.#folder, state.next), this.trustDomain, this.#now());
+      this.#other = { root: next.roots[0]!, link: parseCertificates(state.presentByNext)[0]!, next };
+    }
+    // Where users take it from, whichever authority issues.
+    await writeDurably(join(this.#folder, 'root-cert.pem'), this.#bundleFile(), 0o644);
+  }
+
+  /** The first one of the first authority's own file has to be its root. */
+  #bundleFile(): string {
+    const own = this.#material.roots;
+    return [...own, ...this.roots.filter((root) => !own.includes(root))].map(pem).join('');
+  }
+
+  async announce(): Promise<void> {
+    const { root } = this.#material;
+    if (!root)
+      throw new RotationError(
+        `the roots in ${this.#folder} are plugged in (--ca-certs): replace its files there, with both roots in root-cert.pem, and restart`,
+      );
+    const { phase, folder } = this.#rotation;
+    if (phase !== 'single')
+      throw new RotationError(`a rotation is under way (${phase}): "tulle ca show" says what it waits for`);
+    const now = this.#now();
+    const next = `root-${folder === '.' ? 2 : Number(folder.slice(5)) + 1}`;
+    // What a rotation that was cut short left behind was never trusted.
+    await rm(join(this.#folder, next), { recursive: true, force: true });
+    const made = await openMaterial(join(this.#folder, next), this.trustDomain, now);
+    const nextByPresent = pem(await crossSign(made.roots[0]!, root));
+    const presentByNext = pem(await crossSign(root.certificate, made.root!));
+    await this.#become({ phase: 'announced', folder, next, nextByPresent, presentByNext, since: now });
+  }
+
+  async issueByNext(): Promise<void> {
+    const state = this.#rotation;
+    const next = this.#other?.next;
+    if (state.phase !== 'announced' || !next)
+      throw new RotationError('there is no new root: "tulle ca rotate" makes one');
+    const oldRoot = pem(this.#material.roots[0]!);
+    const after: RotationState = {
+      ...{ phase: 'issuing', folder: state.next, before: state.folder, since: this.#now() },
+      ...{ oldRoot, newByOld: state.nextByPresent },
+    };
+    await writeRotation(this.#folder, after);
+    this.#material = next;
+    await this.resume(after);
+  }
+
+  async retire(force: boolean): Promise<void> {
+    const state = this.#rotation;
+    if (state.phase !== 'issuing')
+      throw new RotationError(`there is no old root to retire (${state.phase}): "tulle ca rotate" begins a rotation`);
+    const until = this.show().oldValidUntil!;
+    if (!force && this.#now() <= until)
+      throw new RotationError(
+        `certificates of the old root are valid until ${new Date(until).toISOString()}: wait, or force it and cut their holders off`,
+      );
+    await this.#become({ phase: 'single', folder: state.folder, since: this.#now() });
+    if (state.before !== '.') await rm(join(this.#folder, state.before), { recursive: true, force: true });
+    else
+      for (const name of ['root-key.pem', 'ca-key.pem', 'ca-cert.pem', 'cert-chain.pem'])
+        await rm(join(this.#folder, name), { force: true });
+  }
+
+  async #become(state: RotationState): Promise<void> {
+    await writeRotation(this.#folder, state);
+    await this.resume(state);
   }
 
   async check(csr: string, spiffeId: string, ttl: number = this.#defaultTtl): Promise<CheckedRequest> {
@@ -206,7 +344,8 @@ class FileAuthority implements Authority {
   #signingOf(material: AuthorityMaterial): Promise<Signing> {
     let signing = this.#signing.get(material);
     if (!signing) {
-      const issuers = material.issuerChain.map(pem).join('');
+      const link = this.#other ? [this.#other.link] : [];
+      const issuers = [...material.issuerChain, ...link].map(pem).join('');
       signing = leafSigner(material.issuer).then((sign) => ({ sign, issuers }));
       this.#signing.set(material, signing);
     }
@@ -236,7 +375,12 @@ class FileAuthority implements Authority {
     // An intermediate that already lasts as long as its root cannot be renewed to anything better.
     const capped = issuer.certificate.notAfter.getTime() >= (root?.certificate.notAfter.getTime() ?? 0);
     if (root && !capped && this.#now() >= due) {
-      this.#renewal ??= renewIntermediate(this.#folder, root, this.trustDomain, this.#now())
+      this.#renewal ??= renewIntermediate(
+        join(this.#folder, this.#rotation.folder),
+        root,
+        this.trustDomain,
+        this.#now(),
+      )
         .then((material) => {
           this.#material = material;
         })

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import {
   calculateJwkThumbprint,
+  decodeJwt,
   exportJWK,
   exportPKCS8,
   generateKeyPair,
@@ -23,6 +24,8 @@ import { makePrivateFolder, readIfPresent, writeDurably } from './files.ts';
 /** Seconds. Edge workers renew with tokens for the control plane, so these live longer. */
 const jwtTtlSeconds = { default: 300, min: 10, max: 3600, controlPlane: 24 * 3600 } as const;
 const KEY_FILE = 'jwt-key.pem';
+/** The claim that names the join of the certificate that a token was obtained with. */
+const JOIN_CLAIM = 'tulle.dev/join';
 
 export interface JwtSvidOptions {
   /** Where the signing key is kept (`jwt-key.pem`, 0600). */
@@ -30,8 +33,15 @@ export interface JwtSvidOptions {
   trustDomain: string;
   /** The `iss` of tokens and of the discovery document: the URL at which workloads reach the control API. */
   issuer: string;
+  /** Whether the join of this id was revoked: its tokens authenticate no more. Default: no join was. */
+  isRevoked?: (join: string) => boolean;
   /** Milliseconds since the epoch. */
   now?: () => number;
+}
+
+/** Who presents a token, and the join of the certificate that it was obtained with. */
+export interface TokenHolderSvid extends VerifiedJwtSvid {
+  readonly join: string | undefined;
 }
 
 /** The request is refused; the message gives the reason to the client. */
@@ -44,10 +54,20 @@ export interface JwtSvids {
    * Everything `issue` would refuse, without signing. @throws JwtRequestError
    */
   check(audience: readonly string[], ttl?: number): void;
-  /** @param ttl seconds @returns the token and its expiry in ms @throws JwtRequestError, SpiffeIdError */
-  issue(spiffeId: string, audience: readonly string[], ttl?: number): Promise<{ token: string; expires: number }>;
+  /**
+   * @param ttl seconds
+   * @param join id of the join that the token ends with
+   * @returns the token and its expiry in ms
+   * @throws JwtRequestError, SpiffeIdError
+   */
+  issue(
+    spiffeId: string,
+    audience: readonly string[],
+    ttl?: number,
+    join?: string,
+  ): Promise<{ token: string; expires: number }>;
   /** The workload that presents this token to the control plane. @throws JwtSvidError */
-  authenticate(token: string): Promise<VerifiedJwtSvid>;
+  authenticate(token: string): Promise<TokenHolderSvid>;
   readonly jwks: JSONWebKeySet;
   /** OpenID Connect Discovery 1.0 section 3, the fields that token verifiers read. */
   readonly discovery: Readonly<Record<string, unknown>>;
@@ -72,13 +92,13 @@ export async function openJwtSvids(options: JwtSvidOptions): Promise<JwtSvids> {
       id_token_signing_alg_values_supported: [jwtSvidAlgorithm],
     },
     check: (audience, ttl) => void lifetime(audience, ttl),
-    async issue(spiffeId, audience, ttl) {
+    async issue(spiffeId, audience, ttl, join) {
       if (parseWorkloadId(spiffeId).trustDomain !== trustDomain) {
         throw new JwtRequestError(`this authority is of trust domain "${trustDomain}"`);
       }
       const issuedAt = Math.floor(now() / 1000);
       const expires = issuedAt + lifetime(audience, ttl);
-      const token = await new SignJWT({ aud: [...audience] })
+      const token = await new SignJWT({ aud: [...audience], ...(join !== undefined && { [JOIN_CLAIM]: join }) })
         .setProtectedHeader({ alg: jwtSvidAlgorithm, kid, typ: 'JWT' })
         .setIssuer(issuer)
         .setSubject(spiffeId)
@@ -89,8 +109,14 @@ export async function openJwtSvids(options: JwtSvidOptions): Promise<JwtSvids> {
     },
     authenticate: async (token) => {
       const verified = await verify(token, controlPlaneAudience, { now: now(), trustDomain, issuer });
-      if (verified.audience.length === 1) return verified;
-      throw new JwtSvidError('wrong-audience', 'token has an audience besides the control plane');
+      if (verified.audience.length !== 1)
+        throw new JwtSvidError('wrong-audience', 'token has an audience besides the control plane');
+      // Its signature was verified: the claim is of this authority.
+      const claim = decodeJwt(token)[JOIN_CLAIM];
+      const join = typeof claim === 'string' ? claim : undefined;
+      if (join !== undefined && options.isRevoked?.(join))
+        throw new JwtSvidError('revoked', `token is of join ${join}, which was revoked`);
+      return { ...verified, join };
     },
   };
 }

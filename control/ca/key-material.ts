@@ -59,6 +59,28 @@ export async function createIntermediate(root: Issuer, trustDomain: string, now:
   return { certificate, key: keys.privateKey };
 }
 
+/**
+ * A root's name and key, certified by another root: who trusts that one alone can verify what the root issues. It ends with
+ * the one of the two that ends first.
+ */
+export async function crossSign(root: X509Certificate, issuer: Issuer): Promise<X509Certificate> {
+  return X509CertificateGenerator.create({
+    subject: root.subjectName,
+    issuer: issuer.certificate.subjectName,
+    publicKey: await root.publicKey.export(),
+    signingKey: issuer.key,
+    signingAlgorithm: signingAlgorithmOf(issuer.key),
+    serialNumber: randomSerial(),
+    notBefore: new Date(Math.max(root.notBefore.getTime(), issuer.certificate.notBefore.getTime())),
+    notAfter: new Date(Math.min(root.notAfter.getTime(), issuer.certificate.notAfter.getTime())),
+    extensions: [
+      ...authorityExtensions(undefined),
+      await SubjectKeyIdentifierExtension.create(root.publicKey),
+      await AuthorityKeyIdentifierExtension.create(issuer.certificate.publicKey),
+    ],
+  });
+}
+
 function authorityExtensions(pathLength: number | undefined): Extension[] {
   return [
     new BasicConstraintsExtension(true, pathLength, true),

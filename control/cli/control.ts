@@ -12,6 +12,7 @@ import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
 import { parseAllowedHosts } from '../jwks/allowed-addresses.ts';
 import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
+import { CLEANUP_SECONDS } from '../workloads/registrations.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
 import { installFolder } from './machine/install-folder.ts';
@@ -34,6 +35,7 @@ export interface ControlFlags {
   maxSessions: string;
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
+  workloadCleanupSeconds: string;
   maxConnections: string;
   maxConnectionsPerAddress: string;
   monitoringAddress: string;
@@ -95,6 +97,12 @@ function sessionLimits(flags: ControlFlags): Partial<SessionLimits> {
     perNamespace: countOf('--max-sessions-per-namespace', flags.maxSessionsPerNamespace),
     perIdentity: countOf('--max-sessions-per-identity', flags.maxSessionsPerIdentity),
   };
+}
+
+function workloadCleanup({ workloadCleanupSeconds: text }: ControlFlags): number {
+  const { max } = CLEANUP_SECONDS;
+  if (/^\d{1,5}$/.test(text) && Number(text) <= max) return Number(text);
+  throw new CliError(`--workload-cleanup-seconds ${text}: must be a whole number of seconds from 0 to ${max}`);
 }
 
 function featuresOf(text = ''): readonly Feature[] {
@@ -181,6 +189,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     multipleAuthorizers: flags.multipleAuthzProviders ?? false,
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
+    workloadCleanup: workloadCleanup(flags),
     issuerKeys: issuerKeys(flags),
     installFiles: installFolder(flags.installFiles),
     version: pkg.version,

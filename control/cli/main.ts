@@ -13,6 +13,7 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerCaCommands } from './identity/ca.ts';
 import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
 import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
@@ -107,6 +108,11 @@ program
   .option('--max-sessions <number>', 'most proxies at a time', '10000')
   .option('--max-sessions-per-namespace <number>', 'most proxies of one namespace at a time', '5000')
   .option('--max-sessions-per-identity <number>', 'most proxies of one service account at a time', '1000')
+  .option(
+    '--workload-cleanup-seconds <number>',
+    'from the moment that a registered machine has left to the removal of its WorkloadEntry',
+    '10',
+  )
   .option('--max-connections <number>', 'most connections at a time', '20000')
   .option(
     '--max-connections-per-address <number>',
@@ -177,6 +183,7 @@ registerResourceCommands(program);
 registerInject(program);
 registerTokenCommands(program);
 registerRevokeCommand(program);
+registerCaCommands(program);
 
 registerMachineCommands(program);
 registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));

@@ -1,10 +1,11 @@
 /** `tulle proxy` and `tulle run`: this process becomes the proxy, so that a sidecar is one process. */
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
+import { LISTEN_VARIABLE } from '../../shared/join/capture-ports.ts';
 import { CliError } from './cli-error.ts';
 import { httpProxyFlags } from './http-proxy-port.ts';
 import { takeJoinToken } from './join-token.ts';
-
+import { printScript, refuseLostSockets, tokenDescriptor, wantsScript } from './launch/launch-script.ts';
 import { bunBinary, denoBinary, program, proxyCommand, type RuntimeName, runtimeCommand } from './runtimes.mjs';
 
 /** The requested runtime, or the best one found: Bun, then Node, then Deno. @throws CliError when absent */
@@ -80,6 +81,8 @@ async function become(
   command: readonly string[],
 ): Promise<void> {
   const { token, args, environment } = takeJoinToken(flags, process.env);
+  const isScript = wantsScript(process.env);
+  if (!isScript && canBecome()) refuseLostSockets(process.env);
   process.stderr.write(`tulle: ${what} on ${runtime}\n`);
   if (!canBecome()) {
     // The proxy takes it out of the environment before it starts anything.
@@ -87,14 +90,28 @@ async function become(
     return runHere([...args, ...command]);
   }
   const [binary, ...first] = proxyCommand(runtime);
+  if (isScript) {
+    const descriptor = token === undefined ? undefined : tokenDescriptor(process.env);
+    const file = descriptor === undefined ? [] : ['--join-token-file', `/dev/fd/${descriptor}`];
+    return printScript({
+      program: binary,
+      args: [...first, ...args, ...file, ...command],
+      environment,
+      token: descriptor === undefined ? undefined : { text: token!, descriptor },
+    });
+  }
   const words = [binary, ...first, ...args];
   if (token === undefined) return replaceProcess(binary, [...words, ...command], environment);
   const shell = ['sh', '-c', WITH_TOKEN, 'sh', ...words, '--join-token-file', TOKEN_FILE, ...command];
   return replaceProcess('/bin/sh', shell, { ...environment, TULLE_JOIN_TOKEN: token });
 }
 
-/** On Deno, which cannot replace a process, and in the single executable, this process runs the proxy itself. */
-const canBecome = (): boolean => process.execve !== undefined && !isExecutable;
+/**
+ * Where this process does not become the proxy's, it runs the proxy itself: on Deno, which cannot replace a process, on Bun and
+ * Node where sockets are inherited, which both close when they replace themselves, and in the single executable.
+ */
+const canBecome = (): boolean =>
+  process.execve !== undefined && !isExecutable && !(process.env['LISTEN_FDS'] || process.env[LISTEN_VARIABLE]);
 let isExecutable = false;
 /** Whether this is the single executable, of which the proxy is a part. */
 export const bringsProxy = (): boolean => isExecutable;
@@ -131,6 +148,7 @@ function replaceProcess(
   words: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): never {
+  if (wantsScript(process.env)) return printScript({ program: binary, args: words.slice(1), environment });
   if (!process.execve) throw new CliError(`needs a Node with process.execve (24 or newer), found ${process.version}`);
   return process.execve(binary, words, environment);
 }

@@ -235,12 +235,11 @@ export class DiscoveryService {
     for (const session of this.sessions.values()) if (this.owesTrust(session)) session.rouse('changed');
   }
 
-  /** Node ids of connected proxies that have not put the present trust in force, those that cannot be sent it included. */
+  /** Node ids of connected proxies that are sent the mesh's trust and have not put the present one in force. */
   behindTrust(): string[] {
     const now = this.clock.now();
-    const { trust } = this.options;
     return [...this.sessions.values()]
-      .filter((session) => isConnected(session, now) && session.trustVersion !== trust?.version)
+      .filter((session) => isConnected(session, now) && this.owesTrust(session))
       .map(({ node }) => node.id);
   }
 

@@ -3,7 +3,7 @@ import { kindKey } from '../../shared/resources/kind.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { sameJson } from '../store/stamp.ts';
 import { statusAddresses } from './auto-addresses.ts';
-import { isUnhealthy, UNHEALTHY_STATUS } from './workload/workload-health.ts';
+import { isStoredUnhealthy, UNHEALTHY_STATUS } from './workload/workload-health.ts';
 import { annotationsInMesh } from './workload/workload-records.ts';
 
 /** Versions of one group are one resource, so only the group counts. */
@@ -27,7 +27,7 @@ export function meshForm(resource: Resource): Resource {
 }
 
 function statusInMesh(resource: Resource): object | undefined {
-  if (isUnhealthy(resource)) return UNHEALTHY_STATUS;
+  if (isStoredUnhealthy(resource)) return UNHEALTHY_STATUS;
   const addresses = resource.kind === 'ServiceEntry' ? statusAddresses(resource) : [];
   return addresses.length > 0 ? { addresses } : undefined;
 }

@@ -19,6 +19,8 @@ export interface ControlClientOptions {
   readonly maxBodyBytes?: number;
   /** For TCP connect and TLS handshake; twice as long after each timeout, up to four times. Default 5 s. */
   readonly connectTimeoutMs?: number;
+  /** A connection was made, from this address of the host. */
+  readonly connected?: ((localAddress: string) => void) | undefined;
 }
 
 export interface RequestOptions {
@@ -213,6 +215,7 @@ export class ControlClient {
       connection = this.options.runtime.connect({ address, port: this.port }, tls, handler, (opened) => {
         finish();
         this.patience = 1;
+        this.options.connected?.(opened.localAddress);
         opened.handler = silent;
         resolve(opened);
       });

@@ -75,6 +75,8 @@ export class DiscoveryClient {
   private readonly options: DiscoveryClientOptions;
   private readonly backoff: Backoff;
   private readonly abort = new AbortController();
+  /** Of the poll that is under way. */
+  private polling = new AbortController();
   private readonly config: ConfigInForce;
   private readonly announced: readonly Feature[];
   private session: string | undefined;
@@ -163,14 +165,22 @@ export class DiscoveryClient {
     await this.config.flush();
   }
 
+  /** The node has become another one: ends the poll that is under way, and opens a session of that node. */
+  restart(): void {
+    this.forgetSession();
+    this.polling.abort(new Error('the node has changed'));
+  }
+
   private async run(): Promise<void> {
     const { signal } = this.abort;
     while (!signal.aborted) {
       try {
-        await this.poll(signal);
+        this.polling = new AbortController();
+        await this.poll(AbortSignal.any([signal, this.polling.signal]));
         this.recovered();
       } catch (error) {
         if (signal.aborted) return;
+        if (this.polling.signal.aborted) continue;
         this.failed(error);
         await this.backoff.wait(this.untilHurried(signal));
       }

@@ -53,6 +53,7 @@ class Clock {
 }
 
 interface Call {
+  at: string;
   body: { csr: string; token?: string; ttlSeconds?: number };
   identity: KeyPair | undefined;
 }
@@ -63,10 +64,18 @@ class Control {
   calls: Call[] = [];
   used = false;
   failure: (() => Answer) | undefined;
-  request = async (_method: string, _path: string, body: unknown, identity?: KeyPair): Promise<Answer> => {
-    const call = { body, identity } as Call;
+  /** What it answers an expired certificate with; undefined: the next one. */
+  refusal: string | undefined;
+  request = async (_method: string, at: string, body: unknown, identity?: KeyPair): Promise<Answer> => {
+    const call = { at, body, identity } as Call;
     this.calls.push(call);
     if (this.failure) return this.failure();
+    if (at === '/v1/rejoin/challenge') return { status: 200, body: { nonce: 'n' } };
+    if (at === '/v1/rejoin') {
+      if (this.refusal) return { status: 403, body: { message: this.refusal } };
+      const { certificateChain } = await authority.issue(call.body.csr, id, 3600);
+      return { status: 200, body: { certificateChain, trustBundle: authority.trustBundle } };
+    }
     if (!identity && (call.body.token !== 'good' || this.used)) {
       return { status: 401, body: { kind: 'Status', message: 'join token was already used' } };
     }
@@ -172,7 +181,9 @@ describe('joining', () => {
     const { manager, disk } = setUp({ joinToken: 'good', ttlSeconds: 60 });
     await manager.start();
     now += 61_000;
-    await expect(setUp({}, disk).manager.start()).rejects.toThrow(/expired at/);
+    const control = new Control();
+    control.refusal = 'no';
+    await expect(setUp({}, disk, control).manager.start()).rejects.toThrow(/expired at/);
   });
 
   it('does not use what was issued for another key', async () => {
@@ -263,5 +274,101 @@ describe('renewal', () => {
     await Promise.all([manager.renew(), manager.renew(), manager.renew()]);
     expect([control.calls.length, rotations]).toEqual([2, 1]);
     expect(lines.at(-1)).toMatch(/did not take the new one: broken/);
+  });
+});
+
+describe('an expired certificate', () => {
+  const expired = async () => {
+    const first = setUp({ joinToken: 'good', ttlSeconds: 60 });
+    await first.manager.start();
+    first.manager.stop();
+    now += 3600_000;
+    return first.disk;
+  };
+
+  it('is renewed by its key at the start, and the token is not spent', async () => {
+    const { manager, control } = setUp({ joinToken: 'good' }, await expired());
+    const identity = await manager.start();
+    expect(identity.notAfter).toBe(now + 3_600_000);
+    expect(control.calls.map(({ at }) => at)).toEqual(['/v1/rejoin/challenge', '/v1/rejoin']);
+    expect(JSON.stringify(control.calls)).not.toContain('PRIVATE KEY');
+    expect(control.used).toBe(false);
+  });
+
+  it('gives way to the token where it is refused, or says what to do without one', async () => {
+    const disk = await expired();
+    const control = new Control();
+    control.refusal = 'join 1 was revoked';
+    await expect(setUp({}, disk, control).manager.start()).rejects.toThrow(
+      /expired at .* and is not renewed: .*join 1 was revoked; join with a new invitation \("tulle join"\)/,
+    );
+    const { manager, lines } = setUp({ joinToken: 'good' }, disk, control);
+    await manager.start();
+    expect(control.used).toBe(true);
+    expect(lines).toContainEqual(expect.stringMatching(/join 1 was revoked; joining with the token/));
+  });
+
+  it('is not presented, and is renewed by its key while the proxy runs', async () => {
+    const { manager, control } = setUp({ joinToken: 'good', ttlSeconds: 60 });
+    const first = await manager.start();
+    expect(manager.keyPair).toBe(first.keyPair);
+    now += 61_000;
+    expect(manager.keyPair).toBeUndefined();
+    await manager.renew();
+    expect(control.calls.map(({ at }) => at).slice(1)).toEqual(['/v1/rejoin/challenge', '/v1/rejoin']);
+    expect(manager.keyPair).toBe(manager.current!.keyPair);
+  });
+});
+
+describe('a renewed certificate', () => {
+  it('is not used while the disk does not take it, until little is left of the one before', async () => {
+    const { manager, disk, lines } = setUp({ joinToken: 'good', ttlSeconds: 100 });
+    const first = await manager.start();
+    disk.writeAtomic = () => Promise.reject(new Error('no space'));
+    await manager.renew();
+    expect(manager.current).toBe(first);
+    now += 90_000;
+    await manager.renew();
+    expect(manager.current).not.toBe(first);
+    expect(lines.at(-1)).toMatch(/not kept on disk: no space; a restart will need a new invitation/);
+  });
+
+  it('of another process with the same folder is taken from the disk', async () => {
+    const { manager, disk, control } = setUp({ joinToken: 'good' });
+    await manager.start();
+    const other = setUp({}, disk);
+    await other.manager.start();
+    now += 60_000;
+    await other.manager.renew();
+    await manager.renew();
+    expect(manager.current).toMatchObject({ keyPair: other.manager.current!.keyPair });
+    expect(control.calls).toHaveLength(1);
+  });
+
+  it('does not bring back roots that came before its answer', async () => {
+    const control = new Control();
+    let gate = Promise.resolve();
+    const request: IdentityOptions['request'] = async (...call) => {
+      const answer = await control.request(...call);
+      await gate;
+      return answer;
+    };
+    const { manager, disk } = setUp({ joinToken: 'good', request });
+    await manager.start();
+    let rotations = 0;
+    manager.subscribe(() => rotations++);
+    const other = await openAuthority({ folder: join(folder, 'other'), trustDomain: 'td', now: () => now });
+    const both = authority.trustBundle + other.trustBundle;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    gate = promise;
+    const renewal = manager.renew();
+    await expect.poll(() => control.calls.length).toBe(2);
+    await manager.trust(both);
+    resolve();
+    await renewal;
+    expect(manager.current!.trustBundle).toBe(both);
+    expect(new TextDecoder().decode(disk.stored.get(path)!.bytes)).toContain(JSON.stringify(both).slice(1, -1));
+    expect(rotations).toBe(2);
+    await expect(manager.trust('no roots')).rejects.toThrow(/the roots of the mesh cannot be used/);
   });
 });

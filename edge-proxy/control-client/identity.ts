@@ -86,8 +86,11 @@ export class IdentityManager {
   readonly #backoff: Backoff;
   readonly #subscribers = new Set<(identity: Identity) => void>();
   #current: Identity | undefined;
-  /** Counts the trust bundles that did not come with a certificate. */
-  #bundles = 0;
+  /** Roots that came since the last request for a certificate: newer than those of its answer. */
+  #pushedRoots: string | undefined;
+  /** What the disk is to have: the current identity, or the one that is to replace it. */
+  #newest: Identity | undefined;
+  #saving: Promise<void> = Promise.resolve();
   #renewAt = 0;
   #cancelTimer: (() => void) | undefined;
   #renewing: Promise<void> | undefined;
@@ -128,13 +131,12 @@ export class IdentityManager {
     } catch (error) {
       throw new Error(`identity: the roots of the mesh cannot be used: ${(error as Error).message}`);
     }
-    this.#bundles++;
-    const next = { ...held, trustBundle };
-    await this.#save(next).catch((error: Error) =>
+    this.#pushedRoots = trustBundle;
+    this.#newest ??= held;
+    await this.#save().catch((error: Error) =>
       this.#log(`identity: the mesh's roots are not kept on disk: ${error.message}`),
     );
-    // A renewal may have come meanwhile.
-    this.#use({ ...(this.#current ?? next), trustBundle });
+    this.#use(this.#current ?? held);
     this.#log('identity: the mesh has other roots now', 'info');
   }
 
@@ -184,7 +186,8 @@ export class IdentityManager {
   }
 
   async #began(identity: Identity): Promise<Identity> {
-    await this.#save(identity).catch((error: Error) =>
+    this.#newest = identity;
+    await this.#save().catch((error: Error) =>
       this.#log(`identity: not kept on disk, a restart will need a join token: ${error.message}`),
     );
     this.#accept(identity);
@@ -246,7 +249,7 @@ export class IdentityManager {
   async #obtain(held: Identity | undefined): Promise<Identity> {
     const { request, joinToken, ttlSeconds } = this.#options;
     const keys = await generateKeys();
-    const bundles = this.#bundles;
+    this.#pushedRoots = undefined;
     const csr = await createCsr(keys, held?.spiffeId);
     const proof = held ? {} : { token: joinToken };
     const body = { csr, ...proof, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) };
@@ -258,9 +261,7 @@ export class IdentityManager {
     const parsed = Answer.safeParse(answer.body);
     if (!parsed.success)
       throw new IdentityError('bad-answer', 'identity: the control plane gave no certificate in its answer');
-    const { certificateChain } = parsed.data;
-    // Roots that came while the answer was under way are newer.
-    const trustBundle = bundles === this.#bundles ? parsed.data.trustBundle : this.#current!.trustBundle;
+    const { certificateChain, trustBundle } = parsed.data;
     const privateKey = await exportPrivateKey(keys.privateKey);
     const issued = await checkIdentity({ certificateChain, privateKey }, trustBundle, this.#clock.now()).catch(
       (error: Error) => {
@@ -273,8 +274,16 @@ export class IdentityManager {
     return issued;
   }
 
-  #save(identity: Identity): Promise<void> {
-    return this.#store.save(identity);
+  /** One save after the other: each writes what is newest when its turn comes. */
+  #save(): Promise<void> {
+    const save = () => this.#store.save(this.#withRoots(this.#newest!));
+    this.#saving = this.#saving.then(save, save);
+    return this.#saving;
+  }
+
+  #withRoots(identity: Identity): Identity {
+    const trustBundle = this.#pushedRoots ?? identity.trustBundle;
+    return trustBundle === identity.trustBundle ? identity : { ...identity, trustBundle };
   }
 
   /**
@@ -282,9 +291,11 @@ export class IdentityManager {
    * the join. A disk that fails delays a rotation until little is left of the old certificate.
    */
   async #keep(identity: Identity, before: Identity): Promise<void> {
+    this.#newest = identity;
     try {
-      await this.#save(identity);
+      await this.#save();
     } catch (error) {
+      this.#newest = before;
       const left = before.notAfter - this.#clock.now();
       const reason = `not kept on disk: ${(error as Error).message}`;
       if (left > (before.notAfter - before.notBefore) * UNSAVED_PART) throw new Error(reason);
@@ -300,8 +311,10 @@ export class IdentityManager {
     this.#use(identity);
   }
 
-  #use(identity: Identity): void {
+  #use(taken: Identity): void {
     const rotated = this.#current !== undefined;
+    const identity = this.#withRoots(taken);
+    this.#newest = identity;
     this.#current = identity;
     if (!rotated) return;
     for (const changed of this.#subscribers) {

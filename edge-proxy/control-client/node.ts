@@ -8,6 +8,11 @@ export interface NodeSettings {
   /** The workload's name, as `reviews-v1`. */
   readonly name: string;
   readonly ip: string;
+  /** `ip` may become another one: nothing else of the node depends on it. */
+  readonly ipChanges?: boolean;
+  /** WorkloadGroup in which the machine registers. */
+  readonly group?: string | undefined;
+  readonly network?: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly interceptionMode: 'NONE' | 'TPROXY';
   readonly domainSuffix: string;
@@ -30,7 +35,8 @@ export function buildNode(settings: NodeSettings): Node {
   const { namespace, name } = settings;
   const app = settings.labels['app'] ?? settings.labels['app.kubernetes.io/name'] ?? name;
   const [region, zone, subZone] = (settings.locality ?? '').split('/');
-  const id = `${settings.type}~${settings.ip}~${name}.${namespace}~${namespace}.svc.${settings.domainSuffix}`;
+  const idAt = (ip: string) => `${settings.type}~${ip}~${name}.${namespace}~${namespace}.svc.${settings.domainSuffix}`;
+  const id = idAt(settings.ip);
   return {
     id,
     cluster: `${app}.${namespace}`,
@@ -45,8 +51,10 @@ export function buildNode(settings: NodeSettings): Node {
       ISTIO_VERSION: '1.28.0',
       ...(Object.keys(settings.appPorts).length === 0 ? {} : { APP_PORTS: { ...settings.appPorts } }),
       ...(settings.type === 'sidecar' && settings.interceptionMode === 'NONE'
-        ? { OUTBOUND_BIND: settings.outboundBind ?? outboundAddress(id) }
+        ? { OUTBOUND_BIND: settings.outboundBind ?? outboundAddress(settings.ipChanges ? idAt('auto') : id) }
         : {}),
+      ...(settings.group === undefined ? {} : { AUTO_REGISTER_GROUP: settings.group }),
+      ...(settings.network === undefined ? {} : { NETWORK: settings.network }),
       ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
       ...(settings.answersDns ? { DNS_CAPTURE: 'true' } : {}),
     },

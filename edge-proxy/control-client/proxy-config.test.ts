@@ -43,7 +43,7 @@ class Bench {
           return answer;
         },
       },
-      node,
+      node: () => node,
       files,
       folder: '/data',
       log: (line) => this.lines.push(line),

@@ -26,7 +26,8 @@ export interface ProxyConfigOptions {
   readonly client: {
     request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<ControlResponse>;
   };
-  readonly node: Node;
+  /** Read at each request. */
+  readonly node: () => Node;
   readonly files: Files;
   /** Folder of `proxy-config.json`. */
   readonly folder: string;
@@ -107,7 +108,8 @@ export class ProxyConfig {
 
   /** @throws NoAnswer, or Error in one line when the control plane cannot be reached, or fails */
   private async ask(timeoutMs: number): Promise<ProxyConfigAnswer> {
-    const { client, node } = this.options;
+    const { client } = this.options;
+    const node = this.options.node();
     const { signal } = this.abort;
     const { status, body } = await client.request('POST', '/v1/proxy-config', { node }, { signal, timeoutMs });
     if (status >= 500) throw new Error(`the control plane answers with ${status}`);
@@ -129,7 +131,7 @@ export class ProxyConfig {
       if (!bytes) return undefined;
       const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
       const { nodeId, config } = Kept.parse(JSON.parse(text));
-      if (nodeId !== this.options.node.id) return undefined;
+      if (nodeId !== this.options.node().id) return undefined;
       this.kept = text;
       return config;
     } catch {
@@ -139,7 +141,7 @@ export class ProxyConfig {
   }
 
   private async keep(config: ProxyConfigAnswer): Promise<void> {
-    const text = JSON.stringify({ format: FORMAT, nodeId: this.options.node.id, config });
+    const text = JSON.stringify({ format: FORMAT, nodeId: this.options.node().id, config });
     if (text === this.kept) return;
     try {
       await this.options.files.writeAtomic(this.path, new TextEncoder().encode(text), 0o600);

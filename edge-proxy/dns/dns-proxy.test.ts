@@ -92,6 +92,29 @@ describe('the DNS server', () => {
     expect(summary(await ask(dns.port, 'example.test', { type: 'ANY' }))).toMatchObject({ rcode: 0, answers: 1 });
   });
 
+  it('waits for a port that another process has, as the proxy that it replaces', async () => {
+    const before = await proxy();
+    const { port } = before.dns;
+    const lines: string[] = [];
+    const options = { runtime, port, upstreams: [], namespace: 'shop', domainSuffix: 'cluster.local' };
+    const dns = await DnsProxy.start({ ...options, log: (line) => void lines.push(line) });
+    open.push({ stop: () => dns.close() });
+    dns.apply([{ name: 'next.test', addresses: ['10.0.0.2'] }], []);
+    dns.complete();
+    expect(lines).toContainEqual(expect.stringContaining('names are answered once it is free'));
+    await before.dns.close();
+    const socket = dgram.createSocket('udp4');
+    let answers = 0;
+    socket.on('message', (bytes) => {
+      answers += summary(bytes).answers;
+    });
+    await until('the next proxy answers', () => {
+      socket.send(queryBytes('next.test'), port, '127.0.0.1');
+      return answers > 0;
+    });
+    await new Promise<void>((done) => socket.close(() => done()));
+  });
+
   it('closes a TCP connection that sends no query', async () => {
     const { dns } = await proxy();
     const socket = net.connect(dns.port, '127.0.0.1', () => socket.write(frame(new Uint8Array(3))));

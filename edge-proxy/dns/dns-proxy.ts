@@ -6,8 +6,11 @@ import { DnsMetrics } from './metrics.ts';
 import { NameTable } from './name-table.ts';
 import { randomIds } from './random-id.ts';
 import { Responder } from './responder.ts';
-import { type DnsServer, startDnsServer } from './server.ts';
+import { type DnsServer, LOOPBACK, startDnsServer } from './server.ts';
 import { UpstreamServers } from './upstream-servers.ts';
+
+/** Between attempts to listen at a port that is in use. */
+const WAIT_MS = 50;
 
 export interface DnsProxyOptions {
   readonly runtime: Pick<Runtime, 'openDatagrams' | 'listen' | 'connect' | 'monotonicMs' | 'random' | 'files'>;
@@ -28,7 +31,10 @@ export class DnsProxy {
   private readonly hosts = new Map<string, DnsHost>();
   private readonly servers: UpstreamServers;
   private readonly table: NameTable;
+  private readonly responder: Responder;
   private server: DnsServer | undefined;
+  private waiting: ReturnType<typeof setTimeout> | undefined;
+  private closed = false;
   /** The last line of each kind of trouble is not repeated. */
   private readonly reported = new Set<string>();
 
@@ -40,20 +46,42 @@ export class DnsProxy {
       given: options.upstreams,
       files: runtime.files,
       monotonicMs: () => runtime.monotonicMs(),
-      isOwn: ({ address, port }) => port === this.server?.port && this.server.addresses.includes(address),
+      isOwn: ({ address, port }) => port === this.port && LOOPBACK.includes(address),
       log: options.log,
     });
+    this.responder = this.respondingBy();
   }
 
-  /** @throws ListenError */
+  /**
+   * A port that is in use is waited for: the proxy that this one replaces has it until it has drained.
+   * @throws ListenError for another reason
+   */
   static async start(options: DnsProxyOptions): Promise<DnsProxy> {
     const proxy = new DnsProxy(options);
     await proxy.open();
+    // The port is known now, so that this server can be left out.
+    await proxy.servers.start();
     return proxy;
   }
 
   private async open(): Promise<void> {
     const { runtime, port } = this.options;
+    const { responder } = this;
+    try {
+      const server = await startDnsServer(port, { runtime, responder, onError: (error) => this.report(error.message) });
+      if (this.closed) await server.close();
+      else this.server = server;
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EADDRINUSE') throw error;
+      this.report(`${(error as Error).message}; names are answered once it is free`);
+      if (!this.closed) this.waiting = setTimeout(() => void this.open().catch(this.failed), WAIT_MS);
+    }
+  }
+
+  private readonly failed = (error: unknown): void => this.report((error as Error).message);
+
+  private respondingBy(): Responder {
+    const { runtime } = this.options;
     const forwarder = new Forwarder({
       runtime,
       monotonicMs: () => runtime.monotonicMs(),
@@ -61,7 +89,7 @@ export class DnsProxy {
       randomId: randomIds(),
       metrics: this.metrics,
     });
-    const responder = new Responder({
+    return new Responder({
       table: this.table,
       forwarder,
       metrics: this.metrics,
@@ -70,17 +98,10 @@ export class DnsProxy {
       onLoop: () =>
         this.report('an upstream server sends queries back to this server: they are answered with SERVFAIL'),
     });
-    this.server = await startDnsServer(port, {
-      runtime,
-      responder,
-      onError: (error) => this.report(error.message),
-    });
-    // The port is known now, so that this server can be left out.
-    await this.servers.start();
   }
 
   get port(): number {
-    return this.server!.port;
+    return this.server?.port ?? this.options.port;
   }
 
   /** The hosts whose names are answered, for dumps. */
@@ -105,6 +126,8 @@ export class DnsProxy {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.waiting);
     await this.server?.close();
   }
 

@@ -10,13 +10,14 @@ export interface DnsServerOptions {
 }
 
 export interface DnsServer {
-  readonly addresses: readonly string[];
   readonly port: number;
   close(): Promise<void>;
 }
 
 const IPV4_LOOPBACK = '127.0.0.1';
 const IPV6_LOOPBACK = '::1';
+/** Where a server listens. */
+export const LOOPBACK: readonly string[] = [IPV4_LOOPBACK, IPV6_LOOPBACK];
 
 /** Of TCP. An idle connection is closed after IDLE_MS (RFC 7766 6.2.3). */
 const MAX_CONNECTIONS = 64;
@@ -54,7 +55,6 @@ async function listenAt(wanted: number, options: DnsServerOptions): Promise<DnsS
     }
   }
   return {
-    addresses: opened.map(({ address }) => address),
     port,
     async close() {
       await Promise.all(opened.map((each) => each.close()));
@@ -68,7 +68,6 @@ function hasNoIpv6(error: unknown): boolean {
 }
 
 interface Opened {
-  readonly address: string;
   readonly port: number;
   close(): Promise<void>;
 }
@@ -87,7 +86,6 @@ async function listenOn(address: string, wanted: number, options: DnsServerOptio
     throw error;
   }
   return {
-    address,
     port,
     async close() {
       socket.close();

@@ -3,7 +3,7 @@ import { CapturedListeners } from './captured-listeners.ts';
 
 function listenersAt(...places: readonly (readonly [string, number])[]) {
   const listeners = new CapturedListeners<string>();
-  for (const [address, port] of places) listeners.add({ name: 'x', address, port }, `${address} ${port}`);
+  for (const [address, port] of places) listeners.add({ address, port }, `${address} ${port}`);
   return listeners;
 }
 
@@ -27,11 +27,9 @@ describe('captured listeners', () => {
   it('are not found once they are removed, and leave the address to another', () => {
     const listeners = new CapturedListeners<number>();
     for (const address of ['0.0.0.0', '::', '10.0.0.1', '::1']) {
-      const place = { name: 'first', address, port: 80 };
+      const place = { address, port: 80 };
       const remove = listeners.add(place, 1);
-      expect(() => listeners.add({ ...place, name: 'second' }, 2)).toThrow(
-        `${address}:80 is the one of listener first`,
-      );
+      expect(() => listeners.add(place, 2)).toThrow(`another listener has ${address} and port 80`);
       remove();
       expect(listeners.find(address, 80)).toBeUndefined();
       listeners.add(place, 3)();
@@ -40,7 +38,7 @@ describe('captured listeners', () => {
 
   it('need an IP address and a port', () => {
     const listeners = new CapturedListeners<number>();
-    expect(() => listeners.add({ name: 'x', address: 'host', port: 80 }, 1)).toThrow('no IP address');
-    expect(() => listeners.add({ name: 'x', address: '10.0.0.1', port: 0 }, 1)).toThrow('needs a port');
+    expect(() => listeners.add({ address: 'host', port: 80 }, 1)).toThrow('no IP address');
+    expect(() => listeners.add({ address: '10.0.0.1', port: 0 }, 1)).toThrow('needs a port');
   });
 });

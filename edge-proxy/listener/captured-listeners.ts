@@ -5,7 +5,6 @@
 import { parseIp } from '../../shared/match/cidr.ts';
 
 export interface ListenerPlace {
-  readonly name: string;
   readonly address: string;
   readonly port: number;
 }
@@ -22,10 +21,10 @@ const WILDCARDS: Readonly<Record<string, Wildcard>> = { '0.0.0.0': 'any4', '0:0:
 
 /** By port, then by address: most ports have a wildcard listener alone, which costs one look-up. */
 export class CapturedListeners<Listener> {
-  private readonly byPort = new Map<number, AtPort<{ readonly name: string; readonly listener: Listener }>>();
+  private readonly byPort = new Map<number, AtPort<Listener>>();
 
   /** @returns removes it @throws Error where another listener has the address */
-  add({ name, address, port }: ListenerPlace, listener: Listener): () => void {
+  add({ address, port }: ListenerPlace, listener: Listener): () => void {
     const ip = parseIp(address);
     if (!ip) throw new Error(`address: "${address}" is no IP address: a listener with bindToPort false needs one`);
     if (port === 0) throw new Error('address: a listener with bindToPort false needs a port');
@@ -33,11 +32,10 @@ export class CapturedListeners<Listener> {
     const key = keyOf(address);
     const wildcard = WILDCARDS[key];
     const before = wildcard ? at[wildcard] : at.exact.get(key);
-    if (before) throw new Error(`address: ${address}:${port} is the one of listener ${before.name}`);
-    const entry = { name, listener };
+    if (before) throw new Error(`address: another listener has ${address} and port ${port}`);
     this.byPort.set(port, at);
-    if (wildcard) at[wildcard] = entry;
-    else at.exact.set(key, entry);
+    if (wildcard) at[wildcard] = listener;
+    else at.exact.set(key, listener);
     return () => {
       if (wildcard) at[wildcard] = undefined;
       else at.exact.delete(key);
@@ -53,8 +51,8 @@ export class CapturedListeners<Listener> {
     const at = this.byPort.get(port);
     if (!at) return undefined;
     const exact = at.exact.size > 0 ? at.exact.get(keyOf(address)) : undefined;
-    if (exact) return exact.listener;
-    return (address.includes(':') ? (at.any6 ?? at.any4) : (at.any4 ?? at.any6))?.listener;
+    if (exact) return exact;
+    return address.includes(':') ? (at.any6 ?? at.any4) : (at.any4 ?? at.any6);
   }
 }
 

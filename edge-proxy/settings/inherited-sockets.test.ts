@@ -24,17 +24,17 @@ describe('inherited sockets', () => {
   });
 
   it.each([
-    [{ TULLE_LISTEN_FDS: 'outbound' }, 'TULLE_LISTEN_FDS: "outbound" must be NAME=N, N from 3 to 9'],
-    [{ TULLE_LISTEN_FDS: 'outbound=2' }, 'N from 3 to 9'],
-    [{ TULLE_LISTEN_FDS: 'outbound=10' }, 'N from 3 to 9'],
+    [{ TULLE_LISTEN_FDS: 'outbound' }, 'TULLE_LISTEN_FDS: "outbound" must be NAME=N, N from 3 to 63'],
+    [{ TULLE_LISTEN_FDS: 'outbound=2' }, 'N from 3 to 63'],
+    [{ TULLE_LISTEN_FDS: 'outbound=64' }, 'N from 3 to 63'],
     [{ TULLE_LISTEN_FDS: 'outbound=3,' }, 'TULLE_LISTEN_FDS: "" must be NAME=N'],
     [{ TULLE_LISTEN_FDS: 'outbound=3 ,inbound=4' }, 'must be NAME=N'],
     [{ TULLE_LISTEN_FDS: 'web=3' }, '"web" is not known: must be of outbound, outbound6, inbound, inbound6'],
     [{ TULLE_LISTEN_FDS: 'constructor=3' }, '"constructor" is not known'],
     [{ TULLE_LISTEN_FDS: 'outbound=3,outbound=4' }, '"outbound" is given twice'],
     [{ TULLE_LISTEN_FDS: 'outbound=3,inbound=3' }, 'descriptor 3 is given twice'],
-    [{ LISTEN_FDS: '0' }, 'LISTEN_FDS=0: must be a number from 1 to 7'],
-    [{ LISTEN_FDS: '8', LISTEN_FDNAMES: 'x' }, 'LISTEN_FDS=8: must be'],
+    [{ LISTEN_FDS: '0' }, 'LISTEN_FDS=0: must be a number from 1 to 61'],
+    [{ LISTEN_FDS: '62', LISTEN_FDNAMES: 'x' }, 'LISTEN_FDS=62: must be'],
     [{ LISTEN_FDS: '1x' }, 'LISTEN_FDS=1x: must be'],
     [{ LISTEN_FDS: '1' }, 'LISTEN_FDNAMES: is required with LISTEN_FDS'],
     [{ LISTEN_FDS: '2', LISTEN_FDNAMES: 'inbound' }, 'LISTEN_FDNAMES=inbound: must have a name for each of the 2'],

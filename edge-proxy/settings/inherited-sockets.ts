@@ -16,8 +16,8 @@ export const SOCKET_VARIABLES = [LISTEN_VARIABLE, 'LISTEN_FDS', 'LISTEN_FDNAMES'
 
 /** systemd's SD_LISTEN_FDS_START; the standard streams are below it. */
 const FIRST = 3;
-/** POSIX shells redirect descriptors of one digit alone, and pass these on in launchers. */
-const LAST = 9;
+/** Workers inherit each under its own number, with every number below it taken. */
+const LAST = 63;
 
 /**
  * `TULLE_LISTEN_FDS=outbound=3,inbound=4`; without it systemd's protocol (sd_listen_fds(3)): LISTEN_FDS descriptors from 3
@@ -44,7 +44,7 @@ export function readInheritedSockets(environment: Environment, pid: number): Inh
 }
 
 function assignment(text: string): readonly [string, number] {
-  const [, name, descriptor] = /^([a-z0-9]+)=(\d)$/.exec(text) ?? [];
+  const [, name, descriptor] = /^([a-z0-9]+)=(\d{1,2})$/.exec(text) ?? [];
   const number = Number(descriptor);
   if (name === undefined || !(number >= FIRST && number <= LAST))
     throw new Error(`${LISTEN_VARIABLE}: "${shown(text)}" must be NAME=N, N from ${FIRST} to ${LAST}`);

@@ -18,7 +18,10 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --service-account NAME     of the workload (default: default)                [TULLE_SERVICE_ACCOUNT]
   --name NAME                of the workload (default: the service account)    [TULLE_NAME]
   --type sidecar|router      router: a gateway (default: sidecar)              [TULLE_TYPE]
-  --ip ADDRESS               the workload's address (default: 127.0.0.1)       [TULLE_IP]
+  --ip ADDRESS|auto          the workload's address (default: 127.0.0.1); auto: the one from which [TULLE_IP]
+                             the control plane is reached, followed when it changes
+  --group NAME               WorkloadGroup in which the machine registers      [TULLE_GROUP]
+  --network NAME             of the workload's address (default: that of the group) [TULLE_NETWORK]
   --labels K=V,K=V           of the workload                                   [TULLE_LABELS]
   --app-port NAME=PORT       where the application listens for service port NAME; repeatable
   --locality REGION/ZONE/SUBZONE                                               [TULLE_LOCALITY]
@@ -158,7 +161,17 @@ const MeshFlags = z
       .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a DNS name')
       .optional(),
     type: z.enum(['sidecar', 'router'], { error: 'must be sidecar or router' }).default('sidecar'),
-    ip: z.string().regex(PATTERNS.ip, 'must be an IP address').default('127.0.0.1'),
+    ip: z
+      .union([z.literal('auto'), z.string().regex(PATTERNS.ip)], { error: 'must be an IP address or auto' })
+      .default('127.0.0.1'),
+    group: z
+      .string()
+      .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a DNS name')
+      .optional(),
+    network: z
+      .string()
+      .regex(/^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, 'must be a name of letters, digits, ".", "_" and "-"')
+      .optional(),
     labels: pairs('K=V,K=V').default({}),
     'app-port': pairs('NAME=PORT')
       .transform((found, ctx) => {

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { MemoryRuntime } from '../http/testing/memory-network.ts';
 import type { Connection, ConnectionHandler } from '../runtime/runtime.ts';
-import { dial } from './dial.ts';
+import { dial, targetOf } from './dial.ts';
 
 const to = { address: '10.0.0.9', port: 1 };
 
@@ -86,4 +86,13 @@ it('opens over a runtime', async () => {
     dial(runtime, to, undefined, 1000, { onOpen: resolve, onFailed: reject });
   });
   expect(opened.remotePort).toBeGreaterThan(0);
+});
+
+it('binds the source of the family of the endpoint', () => {
+  const from = (localAddress: string, address: string) =>
+    targetOf({ address, port: 1, preface: undefined }, { localAddress }).localAddress;
+  expect(from('127.0.0.6', '10.0.0.1')).toBe('127.0.0.6');
+  expect(from('127.0.0.6', '2001:db8::1')).toBe('::6');
+  expect(from('::6', '10.0.0.1')).toBe('127.0.0.6');
+  expect(from('10.0.0.2', '2001:db8::1')).toBe('10.0.0.2');
 });

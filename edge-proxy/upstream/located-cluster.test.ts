@@ -129,6 +129,20 @@ describe('original destination', () => {
     expect(await named.resolveDestination('x', headers)).toBe('[::2]:1');
   });
 
+  it('is where a captured connection was sent, unless a header says more', () => {
+    const client = { remoteAddress: '10.0.0.9', remotePort: 5000, localAddress: '10.1.1.2', localPort: 81 };
+    const { cluster } = setup({ type: 'ORIGINAL_DST' });
+    const found = (more: object) => cluster.resolveDestination!('x', undefined, { ...client, ...more });
+    expect(found({ redirected: true })).toMatchObject({ address: '10.1.1.2', port: 81 });
+    expect(found({ redirected: true, localAddress: '2001:db8::1' })).toMatchObject({ id: '[2001:db8::1]:81' });
+    expect(found({ redirected: false })).toBe('not redirected');
+    const heeding = setup({ type: 'ORIGINAL_DST', originalDstLbConfig: { useHttpHeader: true } }).cluster;
+    const headers = new HeaderMap();
+    expect(heeding.resolveDestination!('x', headers, { ...client, redirected: true })).toMatchObject({ port: 81 });
+    headers.append('X-Envoy-Original-Dst-Host', 'malformed');
+    expect(heeding.resolveDestination!('x', headers, { ...client, redirected: true })).toBeUndefined();
+  });
+
   it('keeps what is known of an endpoint', async () => {
     const headers = new HeaderMap();
     headers.append('X-Envoy-Original-Dst-Host', '10.1.1.1:8080');

@@ -60,10 +60,13 @@ export function confirm(): void {
   writeRecord(kept);
 }
 
+/** Whether a trial waits for its confirmation. */
+export const waits = (trialId: string): boolean => readRecord()?.trial?.id === trialId;
+
 /** Ends a trial that was not confirmed: what was captured before it is captured again. @returns false where it was confirmed */
 export function rollBack(trialId: string): boolean {
   const trial = readRecord()?.trial;
-  if (trial?.id !== trialId) return false;
+  if (!trial || trial.id !== trialId) return false;
   if (trial.previous) turnOn(trial.previous.options, { backEnd: trial.previous.backEnd });
   else turnOff();
   return true;

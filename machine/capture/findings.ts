@@ -60,7 +60,12 @@ const programFindings = (): CaptureFinding[] => [
 const rightFindings = (): CaptureFinding[] =>
   mayChangeRules()
     ? []
-    : [error('this user may not change the rules (CAP_NET_ADMIN)', 'run it as root, or use "tulle run --netns"')];
+    : [
+        error(
+          'this user may not change the rules (CAP_NET_ADMIN)',
+          'run it as root, or use http_proxy instead of capture',
+        ),
+      ];
 
 /** The kernel judges the rules without applying them. */
 function kernelFindings(options: CaptureOptions): CaptureFinding[] {

@@ -17,6 +17,7 @@ export type Family = 4 | 6;
 export const IPTABLES_JUMPS = [
   { table: 'mangle', from: 'OUTPUT', to: 'TULLE_OUTPUT' },
   { table: 'mangle', from: 'PREROUTING', to: 'TULLE_PREROUTING' },
+  { table: 'mangle', from: 'POSTROUTING', to: 'TULLE_POSTROUTING' },
   { table: 'nat', from: 'OUTPUT', to: 'TULLE_DNS' },
 ] as const;
 
@@ -24,7 +25,7 @@ export const IPTABLES_JUMPS = [
 export const IPTABLES_CHAINS = {
   mangle: [
     ...['TULLE_OUTPUT', 'TULLE_PREROUTING', 'TULLE_CAPTURE', 'TULLE_MARK'],
-    ...['TULLE_SELF', 'TULLE_LOOPBACK', 'TULLE_PORTS', 'TULLE_INBOUND'],
+    ...['TULLE_SELF', 'TULLE_LOOPBACK', 'TULLE_PORTS', 'TULLE_INBOUND', 'TULLE_POSTROUTING'],
   ],
   nat: ['TULLE_DNS'],
 } as const;
@@ -53,6 +54,7 @@ export function iptablesRules(options: CaptureOptions, family: Family, present: 
     ...append('TULLE_LOOPBACK', loopbackRules(family)),
     ...append('TULLE_PORTS', workloadPortRules(options.inbound, '-g TULLE_INBOUND')),
     ...append('TULLE_INBOUND', inboundRules(family)),
+    ...append('TULLE_POSTROUTING', options.outbound.withoutProxy === 'open' ? [] : [STRAY]),
   ];
   const nat = options.dnsPort === undefined ? [] : append('TULLE_DNS', dnsRules(options, family));
   return [...table('mangle', mangle, present), ...table('nat', nat, present), ''].join('\n');
@@ -88,6 +90,9 @@ function outputRules({ proxyUid, outbound, inbound, dnsPort }: CaptureOptions, f
     ...includeRules(outbound, family),
   ];
 }
+
+/** Captured packets whose routing rule is missing: something else on the host removed it. */
+const STRAY = `-p tcp -m mark --mark ${bit(OUTBOUND_MARK)} -m conntrack --ctdir ORIGINAL ! -o lo -j DROP`;
 
 /** A second SYN of a connection that was not answered: no proxy listens, and the connection passes. */
 function openRules(): string[] {

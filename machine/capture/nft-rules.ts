@@ -33,6 +33,7 @@ export function nftRules(options: CaptureOptions): string {
     chain('loopback', '', loopbackRules(options, open && dns)),
     chain('inbound', '', inboundRules(options)),
     chain('outbound', '', outboundRules(options, open)),
+    ...(open ? [] : [chain('postrouting', 'type filter hook postrouting priority mangle; policy accept;', STRAY)]),
     ...(dns ? [chain('dns', 'type nat hook output priority -105; policy accept;', dnsRules(options, open))] : []),
   ];
   return [
@@ -149,6 +150,9 @@ function inboundRules({ ipv6 }: CaptureOptions): string[] {
     `${SYN} counter name without_proxy_connections ${RESET}`,
   ];
 }
+
+/** Captured packets whose routing rule is missing: something else on the host removed it. */
+const STRAY = [`${has('meta mark', OUTBOUND_MARK)} ct direction original oif != lo drop`];
 
 function outboundRules({ ipv6 }: CaptureOptions, open: boolean): string[] {
   const count = 'counter name without_proxy_connections';

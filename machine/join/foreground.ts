@@ -38,10 +38,15 @@ export function start([program, ...args]: readonly string[], environment?: NodeJ
 /**
  * Runs until the application ends, or without one until a signal comes or the proxy ends.
  * @param application the program and its arguments; empty: none
+ * @param environment the application's
  * @returns the exit code: the application's, else the proxy's
  */
-export async function untilEnd(proxy: Running, application: readonly string[]): Promise<number> {
-  const app = application.length > 0 ? start(application) : undefined;
+export async function untilEnd(
+  proxy: Running,
+  application: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): Promise<number> {
+  const app = application.length > 0 ? start(application, environment) : undefined;
   for (const signal of SIGNALS)
     process.on(signal, () => {
       (app ?? proxy).kill(signal === 'SIGHUP' && !app ? 'SIGTERM' : signal);

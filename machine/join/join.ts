@@ -8,8 +8,9 @@ import { checkHost } from '../checks/host-checks.ts';
 import { ADMIN_PORT, HTTP_PROXY_PORT } from '../service/proxy-flags.ts';
 import { type JoinBy, obtainCertificate } from './certificate.ts';
 import { JoinError } from './control-plane.ts';
-import { requestThroughProxy, waitUntilReady } from './ready.ts';
+import { waitUntilReady } from './ready.ts';
 import type { MachineRecord } from './record.ts';
+import { selfTest } from './self-test.ts';
 import { type JoinPlan, type SetUpParts, setUp, startedUnits } from './set-up.ts';
 import { Undo } from './undo.ts';
 
@@ -22,6 +23,8 @@ export type Wanted = Omit<JoinPlan, 'rootHash' | 'address'> & {
 };
 
 export interface JoinParts extends SetUpParts {
+  /** What prevents capture, or redirects traffic besides it. */
+  readonly captureChecks: () => Category;
   /** Redirects traffic and names; undone by `hostOff`. */
   readonly hostOn: (record: MachineRecord) => Promise<void>;
   readonly hostOff: () => Promise<void>;
@@ -29,8 +32,6 @@ export interface JoinParts extends SetUpParts {
   readonly startProxy: (
     record: MachineRecord,
   ) => Promise<{ readonly failed: Promise<never>; stop(): Promise<unknown> }>;
-  /** Takes back what the installer did for this join. */
-  readonly uninstall: () => Promise<void>;
   readonly onChecks: (categories: readonly Category[]) => void;
   /** One line on a step. */
   readonly report: (line: string) => void;
@@ -42,14 +43,13 @@ export interface JoinedMachine {
   readonly record: MachineRecord;
   /** RFC 3339, of its certificate. */
   readonly notAfter: string;
-  /** What was called to see that traffic runs through the proxy, and the status that came. */
-  readonly selfTest: { readonly url: string; readonly status: number };
+  /** One line on the request that went through the proxy. */
+  readonly selfTest: string;
 }
 
 /** @throws Error in one line, after everything was taken back; what could not be is named behind it */
 export async function joinMesh(by: JoinBy, wanted: Wanted, parts: JoinParts): Promise<JoinedMachine> {
   const undo = new Undo();
-  undo.add('the command', parts.uninstall);
   parts.interrupted.catch(() => {});
   try {
     return await attempt(by, wanted, parts, undo);
@@ -63,7 +63,10 @@ async function attempt(by: JoinBy, wanted: Wanted, parts: JoinParts, undo: Undo)
   const { controlPlanes, rootHash } = by;
   const [{ category, reached }, host] = await Promise.all([
     checkControlPlanes(controlPlanes, rootHash),
-    checkHost(parts.host, { capture: wanted.capture, ports: portsOf(wanted.capture) }),
+    checkHost(parts.host, {
+      capture: wanted.capture ? parts.captureChecks() : undefined,
+      ports: portsOf(wanted.capture),
+    }),
   ]);
   const categories = [category, ...host];
   parts.onChecks(categories);
@@ -77,9 +80,7 @@ async function attempt(by: JoinBy, wanted: Wanted, parts: JoinParts, undo: Undo)
   const plan: JoinPlan = { ...wanted, rootHash, address: wanted.address ?? way.address };
   const record = await setUp(plan, joined, parts, undo);
   await start(record, parts, undo);
-  const url = `${way.url.replace('https:', 'http:')}/`;
-  const status = await requestThroughProxy(url);
-  return { record, notAfter: joined.answer.notAfter, selfTest: { url, status } };
+  return { record, notAfter: joined.answer.notAfter, selfTest: await selfTest(record, way.url) };
 }
 
 /** Of a joined machine, whose proxy is to run now. @throws Error where it does not become ready */
@@ -89,9 +90,9 @@ export async function start(record: MachineRecord, parts: JoinParts, undo: Undo)
     parts.report('starting tulle-proxy.service');
     await unlessInterrupted(parts.systemd.start(startedUnits(record)), parts.interrupted);
   } else {
-    undo.add('capture', parts.hostOff);
     const proxy = await parts.startProxy(record);
     undo.add('the proxy', () => proxy.stop());
+    undo.add('capture', parts.hostOff);
     await parts.hostOn(record);
     failed = proxy.failed;
   }

@@ -1,19 +1,26 @@
-/** Waits for the proxy of this machine, and asks it for one request. */
+/** Waits for the proxy of this machine. */
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ADMIN_PORT, HTTP_PROXY_PORT } from '../service/proxy-flags.ts';
+import { ADMIN_PORT } from '../service/proxy-flags.ts';
 import { JoinError } from './control-plane.ts';
 
 const POLL_MS = 50;
 const ANSWER_LIMIT_MS = 5000;
 
 /** The status of an answer; undefined: there was none. */
-export function statusOf(port: number, path: string): Promise<number | undefined> {
+export const statusOf = async (port: number, path: string): Promise<number | undefined> =>
+  (await answerOf(port, path))?.status;
+
+/** An answer of a server on loopback; undefined: there was none. */
+export function answerOf(port: number, path: string): Promise<{ status: number; text: string } | undefined> {
   return new Promise((resolve) => {
     const options = { host: '127.0.0.1', port, path, agent: false, timeout: ANSWER_LIMIT_MS };
     const call = request(options, (response) => {
-      response.resume();
-      response.once('end', () => resolve(response.statusCode));
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
       response.once('error', () => resolve(undefined));
     });
     call.once('timeout', () => call.destroy());
@@ -37,15 +44,4 @@ export async function waitUntilReady(limitMs: number, failed: Promise<never>): P
       );
     await Promise.race([sleep(POLL_MS), failed]);
   }
-}
-
-/**
- * One request through the proxy's listener for HTTP proxy requests: that it answers, whatever it answers, shows that traffic
- * runs through it. @returns the status
- * @throws JoinError
- */
-export async function requestThroughProxy(url: string): Promise<number> {
-  const status = await statusOf(HTTP_PROXY_PORT, url);
-  if (status !== undefined) return status;
-  throw new JoinError(`the proxy does not answer on port ${HTTP_PROXY_PORT}; "tulle check" shows what is wrong`);
 }

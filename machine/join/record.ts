@@ -27,6 +27,8 @@ const Record = z.strictObject({
   address: Text,
   /** Whether the traffic of the host is redirected to the proxy. */
   capture: z.boolean(),
+  /** Whether the host had IPv6 then. */
+  ipv6: z.boolean(),
   dns: z.boolean(),
   /** Who starts the proxy: systemd, or the command itself in the foreground. */
   service: z.enum(['systemd', 'foreground']),

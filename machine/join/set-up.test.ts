@@ -28,6 +28,7 @@ const plan: JoinPlan = {
   name: 'vm1',
   address: '10.0.0.9',
   capture: true,
+  ipv6: true,
   dns: true,
   service: 'systemd',
   applications: ['app.service'],

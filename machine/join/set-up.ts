@@ -19,6 +19,8 @@ export interface JoinPlan {
   /** Under which peers reach it. */
   readonly address: string;
   readonly capture: boolean;
+  /** Whether the host has IPv6. */
+  readonly ipv6: boolean;
   readonly dns: boolean;
   readonly service: MachineRecord['service'];
   readonly applications: readonly string[];
@@ -70,19 +72,26 @@ export const unitNames = (): string[] => [
   ...captureSockets().map(({ name }) => name),
 ];
 
-export const startedUnits = ({ capture }: Pick<MachineRecord, 'capture'>): string[] => [
-  ...(capture ? [...captureSockets().map(({ name }) => name), `${CAPTURE_UNIT}.service`] : []),
+export const startedUnits = ({ capture, ipv6 }: Pick<MachineRecord, 'capture' | 'ipv6'>): string[] => [
+  ...(capture ? [...captureSockets(ipv6).map(({ name }) => name), `${CAPTURE_UNIT}.service`] : []),
   `${PROXY_UNIT}.service`,
 ];
 
 function unitsOf(record: MachineRecord, { layout, tulle }: SetUpParts) {
   const command = [...tulle, 'proxy', ...proxyFlags(record, layout.data)];
   const inHome = tulle.some((word) => /^\/(home|root|run\/user)\//.test(word));
-  const service = { command, user: layout.user, capture: record.capture, inHome, stopSeconds: DRAIN_SECONDS };
+  const service = {
+    command,
+    user: layout.user,
+    capture: record.capture,
+    ipv6: record.ipv6,
+    inHome,
+    stopSeconds: DRAIN_SECONDS,
+  };
   const { on, off } = HOST_COMMANDS;
   return [
     proxyUnit(service),
-    ...(record.capture ? [...captureSockets(), captureUnit([...tulle, ...on], [...tulle, ...off])] : []),
+    ...(record.capture ? [...captureSockets(record.ipv6), captureUnit([...tulle, ...on], [...tulle, ...off])] : []),
   ];
 }
 
@@ -111,7 +120,7 @@ async function writeIdentity({ identity }: Joined, { host, layout }: SetUpParts,
 
 function recordOf(plan: JoinPlan, { answer }: Joined, madeUser: string | undefined): MachineRecord {
   const { spiffeId, namespace, serviceAccount, group, labels, ports, network, locality, ephemeral } = answer;
-  const { rootHash, name, address, capture, dns, service, applications, installed } = plan;
+  const { rootHash, name, address, capture, ipv6, dns, service, applications, installed } = plan;
   return {
     version: 1,
     ...{ spiffeId, namespace, serviceAccount, labels, ports, ephemeral },
@@ -119,7 +128,7 @@ function recordOf(plan: JoinPlan, { answer }: Joined, madeUser: string | undefin
     ...(network !== undefined && { network }),
     ...(locality !== undefined && { locality }),
     controlPlanes: answer.controlPlanes,
-    ...{ rootHash, name, address, capture, dns, service },
+    ...{ rootHash, name, address, capture, ipv6, dns, service },
     applications: [...applications],
     ...(madeUser !== undefined && { madeUser }),
     ...(installed !== undefined && { installed }),

@@ -27,6 +27,7 @@ export function proxyFlags(record: Described, data: string): string[] {
     ...(locality === undefined ? [] : ['--locality', locality]),
     ...['--admin-port', String(ADMIN_PORT)],
     ...['--drain-seconds', String(DRAIN_SECONDS)],
+    ...(record.capture && !record.dns ? ['--dns-port', 'off'] : []),
     ...(record.capture ? ['--interception-mode', 'TPROXY'] : ['--http-proxy-port', String(HTTP_PROXY_PORT)]),
   ];
 }

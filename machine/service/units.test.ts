@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { runSync, works } from '../../tests/kit/process.ts';
-import { applicationDropIn, captureSockets, captureUnit, proxyUnit, type Unit } from './units.ts';
+import { applicationDropIn, captureSockets, captureUnit, controlUnit, proxyUnit, type Unit } from './units.ts';
 
 const ANALYZE = works('systemd-analyze');
 if (!ANALYZE) console.warn('skipped: systemd-analyze is not installed');
@@ -14,6 +14,7 @@ const service = {
   command: ['/bin/true', 'proxy', '--labels', 'a=b c,d=100%', '--name', '$HOME "quoted"'],
   user: 'root',
   capture: true,
+  ipv6: true,
   inHome: false,
   stopSeconds: 5,
 };
@@ -25,6 +26,7 @@ describe.skipIf(!ANALYZE)('systemd accepts', () => {
       [proxyUnit(service), ...captureSockets(), captureUnit(['/bin/true'], ['/bin/true'])],
     ],
     ['the unit of a machine without capture', [proxyUnit({ ...service, capture: false, inHome: true })]],
+    ['the unit of a control plane', [controlUnit(['/bin/true', 'control'], 'root', false)]],
     ['the unit of a user', [proxyUnit({ ...service, capture: false, user: undefined })]],
     [
       'an application that waits',

@@ -15,6 +15,8 @@ export interface ProxyService {
   readonly user: string | undefined;
   /** Its listening sockets are made by systemd, and the traffic of the host is redirected to them. */
   readonly capture: boolean;
+  /** Whether the host has IPv6. */
+  readonly ipv6: boolean;
   /** The command lies in a home folder. */
   readonly inHome: boolean;
   /** How long a stop may take: connections drain. Seconds. */
@@ -51,8 +53,8 @@ const HARDENING = (inHome: boolean, capabilities: string): string[] => [
 ];
 
 /** `tulle-proxy.service`. Ready means that config is in force: units behind it start then. */
-export function proxyUnit({ command, user, capture, inHome, stopSeconds }: ProxyService): Unit {
-  const sockets = captureSockets().map(({ name }) => name);
+export function proxyUnit({ command, user, capture, ipv6, inHome, stopSeconds }: ProxyService): Unit {
+  const sockets = captureSockets(ipv6).map(({ name }) => name);
   const capabilities = capture ? '' : 'CAP_NET_BIND_SERVICE';
   const before = [...(capture ? [`${CAPTURE_UNIT}.service`, ...sockets] : [])];
   return unit(`${PROXY_UNIT}.service`, {
@@ -87,14 +89,18 @@ export function proxyUnit({ command, user, capture, inHome, stopSeconds }: Proxy
 /**
  * One unit for each transparent socket, since a unit gives all of its sockets one name. They outlive the proxy: connections
  * that arrive while it restarts wait in their queues, and are served.
+ * @param ipv6 whether the host has IPv6
  */
-export function captureSockets(): Unit[] {
-  return (Object.keys(CAPTURE_SOCKETS) as CaptureSocket[]).map((name) => {
+export function captureSockets(ipv6 = true): Unit[] {
+  const names = Object.keys(CAPTURE_SOCKETS) as CaptureSocket[];
+  const wanted = names.filter((name) => ipv6 || CAPTURE_SOCKETS[name].family === 4);
+  return wanted.map((name) => {
     const { family, port } = CAPTURE_SOCKETS[name];
     return unit(`${PROXY_UNIT}-${name}.socket`, {
       Unit: [`Description=Captured connections of Tulle's proxy: ${name}`],
       Socket: [
-        `ListenStream=${family === 4 ? '0.0.0.0' : '[::]'}:${port}`,
+        // TPROXY finds it there, and no other host reaches it.
+        `ListenStream=${family === 4 ? '127.0.0.1' : '[::1]'}:${port}`,
         ...(family === 6 ? ['BindIPv6Only=ipv6-only'] : []),
         `FileDescriptorName=${name}`,
         'Transparent=yes',
@@ -127,6 +133,28 @@ export function captureUnit(on: readonly string[], off: readonly string[]): Unit
       'RestrictNamespaces=yes',
       'RestrictRealtime=yes',
       'LockPersonality=yes',
+    ],
+    Install: ['WantedBy=multi-user.target'],
+  });
+}
+
+/** `tulle-control.service`. */
+export function controlUnit(command: readonly string[], user: string, inHome: boolean): Unit {
+  return unit('tulle-control.service', {
+    Unit: [
+      'Description=Control plane of a Tulle mesh',
+      'Wants=network-online.target',
+      'After=network-online.target',
+      'StartLimitIntervalSec=0',
+    ],
+    Service: [
+      'Type=exec',
+      ...[`User=${user}`, `Group=${user}`, `StateDirectory=${user}`, 'StateDirectoryMode=0700', 'UMask=0077'],
+      `ExecStart=${commandLine(command)}`,
+      'Restart=always',
+      'RestartSec=1',
+      'LimitNOFILE=1048576',
+      ...HARDENING(inHome, 'CAP_NET_BIND_SERVICE'),
     ],
     Install: ['WantedBy=multi-user.target'],
   });

@@ -19,7 +19,8 @@ export type JwtSvidErrorCode =
   | 'wrong-audience'
   | 'unknown-key'
   | 'bad-signature'
-  | 'wrong-trust-domain';
+  | 'wrong-trust-domain'
+  | 'revoked';
 
 /** Why a token is refused; the message never holds the token. */
 export class JwtSvidError extends Error {

@@ -15,6 +15,8 @@ import { type Made, workloadEntry } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
 import type { Answer, Call } from './captured-client.ts';
 
+/** Of a proxy on a busy machine. */
+const START_LIMIT_MS = 90_000;
 /** Of the proxies: their own connections are not captured. */
 const UID = 1337;
 const MARK = '0x2000';
@@ -92,7 +94,9 @@ export class Machine {
   readonly ip6: string;
   private readonly client: DrivenProgram;
   private readonly holder: DrivenProgram | undefined;
-  private readonly proxyCommand: readonly string[];
+  /** The proxy's flags. */
+  private readonly flags: readonly string[];
+  private readonly runtime: RuntimeName;
   proxy: RunningProxy | undefined;
 
   constructor(
@@ -100,25 +104,38 @@ export class Machine {
     ip6: string,
     client: DrivenProgram,
     holder: DrivenProgram | undefined,
-    proxyCommand: readonly string[],
+    runtime: RuntimeName,
+    flags: readonly string[],
   ) {
     this.host = host;
     this.ip6 = ip6;
     this.client = client;
     this.holder = holder;
-    this.proxyCommand = proxyCommand;
+    this.runtime = runtime;
+    this.flags = flags;
   }
 
   async call(call: Call): Promise<Answer> {
     return JSON.parse(await this.client.ask(JSON.stringify(call))) as Answer;
   }
 
-  /** Another proxy on the same sockets; it is ready when this returns. */
-  async startProxy(environment: Readonly<Record<string, string>> = {}): Promise<RunningProxy> {
-    const holder = this.holder!;
+  private asProxy(command: readonly string[], environment: Readonly<Record<string, string>> = {}): string {
     const user = ['setpriv', '--reuid', String(UID), '--regid', String(UID), '--clear-groups'];
     const words = ['env', ...Object.entries(environment).map(([key, value]) => `${key}=${value}`), ...user];
-    const command = quoted([...words, ...this.proxyCommand]);
+    return quoted([...words, ...command]);
+  }
+
+  /** Runs a command by `tulle run` on the same sockets. @returns the line of its output that begins with `app: ` */
+  async runApplication(...command: readonly string[]): Promise<string> {
+    const words = [`${ROOT}/control/cli/tulle`, 'run', '--runtime', this.runtime, ...this.flags, '--', ...command];
+    this.holder!.tell(`${this.asProxy(words)} &`);
+    return this.holder!.line((line) => (line.startsWith('app: ') ? line : undefined));
+  }
+
+  /** Another proxy on the same sockets; it is ready when this returns. */
+  async startProxy(environment: Readonly<Record<string, string>> = {}, ...more: string[]): Promise<RunningProxy> {
+    const holder = this.holder!;
+    const command = this.asProxy([...proxyCommand(this.runtime), ...this.flags, '--announce', ...more], environment);
     const pid = Promise.withResolvers<number>();
     const ready = Promise.withResolvers<number>();
     const exited = Promise.withResolvers<number>();
@@ -134,7 +151,12 @@ export class Machine {
         });
     });
     holder.tell(`{ ${command} & own=$!; echo "proxy $own"; wait $own; echo "ended $own $?"; } &`);
+    const limit = setTimeout(
+      () => ready.reject(new Error(`the proxy is not ready:\n${holder.lines.join('\n')}`)),
+      START_LIMIT_MS,
+    );
     this.proxy = { pid: await pid.promise, adminPort: await ready.promise, exited: exited.promise };
+    clearTimeout(limit);
     return this.proxy;
   }
 
@@ -195,13 +217,16 @@ export class CapturedMesh {
 
   /** Creates or replaces resources. */
   async apply(...resources: readonly Made[]): Promise<void> {
-    for (const resource of resources) {
-      const kind = kindOf(resource.apiVersion, resource.kind)!;
-      const at = resourcePath(kind, resource.metadata.namespace, resource.metadata.name);
-      const current = await this.api.request('GET', at);
-      if (current.status !== 404) await this.api.call('PUT', at, resource);
-      else await this.api.call('POST', resourcePath(kind, resource.metadata.namespace), resource);
-    }
+    for (const resource of resources) await until('the resource is applied', () => this.applyOne(resource));
+  }
+
+  private async applyOne(resource: Made): Promise<true> {
+    const kind = kindOf(resource.apiVersion, resource.kind)!;
+    const at = resourcePath(kind, resource.metadata.namespace, resource.metadata.name);
+    const current = await this.api.request('GET', at);
+    if (current.status !== 404) await this.api.call('PUT', at, resource);
+    else await this.api.call('POST', resourcePath(kind, resource.metadata.namespace), resource);
+    return true;
   }
 
   async remove(...resources: readonly Made[]): Promise<void> {
@@ -248,9 +273,9 @@ export class CapturedMesh {
     const control = ['--control-plane', this.url, '--trust-bundle', join(this.folder, 'roots.pem')];
     const own = ['--data', data, '--name', name, '--service-account', account, '--ip', host.address];
     const is = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
-    const more = ['--labels', is.join(','), '--interception-mode', 'TPROXY', '--admin-port', '0', '--announce'];
-    const command = [...proxyCommand(this.runtime), ...control, ...own, ...more, ...flags];
-    if (bare) return this.keep(new Machine(host, ip6, client, undefined, []));
+    const more = ['--labels', is.join(','), '--interception-mode', 'TPROXY', '--dns-port', 'off', '--admin-port', '0'];
+    if (bare) return this.keep(new Machine(host, ip6, client, undefined, this.runtime, []));
+    const all = [...control, ...own, ...more, ...flags];
     on('sh', '-c', `nft -f - <<'END'\n${RULES}\nEND`);
     for (const [family, any] of [
       ['-4', '0.0.0.0/0'],
@@ -261,10 +286,12 @@ export class CapturedMesh {
     }
     on('ip', '-6', 'addr', 'add', '::6/128', 'dev', 'lo');
     const holder = this.launch(new DrivenProgram(`proxies of ${name}`, host.run(['python3', '-c', HOLDER])));
-    const machine = this.keep(new Machine(host, ip6, client, holder, command));
+    const machine = this.keep(new Machine(host, ip6, client, holder, this.runtime, all));
     if (app) await this.apply(workloadEntry(name, host.address, { app: account, labels, serviceAccount: account }));
     const token = { namespace: 'default', serviceAccount: account };
-    const joins = await this.api.call<{ token: string }>('POST', '/v1/join-tokens', token);
+    const joins = await until('there is a token', () =>
+      this.api.call<{ token: string }>('POST', '/v1/join-tokens', token),
+    );
     await machine.startProxy({ TULLE_JOIN_TOKEN: joins.token, TULLE_HOST_WAIT_MS: '30000' });
     return machine;
   }

@@ -17,7 +17,7 @@ const WEB = 'web.default.svc.cluster.local';
 const VIP = '10.99.0.1';
 const VIP6 = 'fd77::1';
 /** What the tests load a restarting proxy with at once. */
-const CLIENTS = 8;
+const CLIENTS = 4;
 const CALLS_AFTER = 10;
 
 /** What the application saw of a request. */
@@ -30,7 +30,6 @@ describe.skipIf(!HOSTS).each(RUNTIMES)('captured connections on %s', (runtime) =
   const mesh = new CapturedMesh(runtime);
   let client: Machine;
   let v1: Machine;
-  let v2: Machine;
   let bare: Machine;
   const byName = (path = '/') => ({ http: { host: WEB, port: 80, path } });
   const at = (host: string, port: number) => ({ http: { host, port } });
@@ -47,7 +46,7 @@ describe.skipIf(!HOSTS).each(RUNTIMES)('captured connections on %s', (runtime) =
       mesh.add({ name: 'web-v2', labels: { app: 'web', version: 'v2' }, app: true, names }),
       mesh.add({ name: 'bare', bare: true, app: true }),
     ]);
-    [client, v1, v2, bare] = machines as [Machine, Machine, Machine, Machine];
+    [client, v1, , bare] = machines as [Machine, Machine, Machine, Machine];
     await answered(client, byName(), isOk);
   }, 180_000);
   afterAll(() => mesh.stop(), 60_000);
@@ -136,11 +135,22 @@ describe.skipIf(!HOSTS).each(RUNTIMES)('captured connections on %s', (runtime) =
     }
   });
 
+  it('the application of "tulle run" gets neither the sockets nor their names', async () => {
+    // Sockets of the shell that listen.
+    const script = [
+      'found=0; for one in /proc/$$/fd/*; do inode=$(readlink $one | tr -dc 0-9)',
+      '[ -n "$inode" ] && grep -q " 0A .* $inode " /proc/net/tcp /proc/net/tcp6 && found=1; done',
+      'echo "app: $TULLE_LISTEN_FDS $found"',
+    ].join('; ');
+    expect(await client.runApplication('sh', '-c', script)).toBe('app:  0');
+  });
+
   it('a proxy is replaced under load, and no request is lost', async () => {
-    for (const machine of [client, v1, v2]) {
+    for (const machine of [client, v1]) {
       await client.call({ load: { host: WEB, port: 80, clients: CLIENTS } });
       const before = machine.proxy!;
-      await machine.startProxy();
+      // Workers accept on the same sockets; on Deno this is not proved yet.
+      await machine.startProxy({}, '--concurrency', machine === client || runtime === 'deno' ? '1' : '2');
       process.kill(before.pid, 'SIGTERM');
       expect(await before.exited).toBe(0);
       for (let call = 0; call < CALLS_AFTER; call++) await client.call(byName());

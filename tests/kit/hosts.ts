@@ -20,6 +20,8 @@ export interface TestHost {
   readonly address: string;
   /** Of a network with IPv6. */
   readonly address6: string;
+  /** Of the network, as `ip netns` names it. */
+  readonly namespace: string;
   /** The command that runs `command` there. */
   run(command: readonly string[]): string[];
 }
@@ -67,7 +69,7 @@ export class TestNetwork {
       for (const router of [this.address, `${this.net6}:1`])
         ip('-n', namespace, 'route', 'add', 'default', 'via', router);
     }
-    return { address, address6, run: (command) => ['ip', 'netns', 'exec', namespace, ...command] };
+    return { address, address6, namespace, run: (command) => ['ip', 'netns', 'exec', namespace, ...command] };
   }
 
   /** After the programs on the hosts have ended. */

@@ -49,10 +49,12 @@ export class TestMachine {
     });
   }
 
-  /** As when the power is cut: all processes end at once. */
+  /** As when the power is cut: all processes end at once, and the kernel's rules are those of a boot. */
   async crash(): Promise<void> {
     await this.program?.stop('SIGKILL');
     this.program = undefined;
+    const [program, ...args] = this.host.run(['sh', '-c', FORGET]);
+    await run(program!, args);
   }
 
   /** The command that runs `command` there, as root. */
@@ -77,7 +79,7 @@ export class TestMachine {
   /** Ends it and removes its files. */
   async close(): Promise<void> {
     await this.crash();
-    removeGroups(this.cgroup);
+    await until('its processes have ended', () => removeGroups(this.cgroup));
     this.folder.dispose();
   }
 
@@ -91,12 +93,21 @@ export class TestMachine {
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-function removeGroups(folder: string): void {
+/** What a network namespace keeps and a reboot does not. */
+const FORGET = `nft flush ruleset; ip -6 addr del ::6/128 dev lo
+for family in -4 -6; do
+  ip $family rule | sed -n 's/^\\([0-9]*\\):.*/\\1/p' | grep -vxE '0|32766|32767' | xargs -r -n 1 ip $family rule del priority
+done`;
+
+/** @returns false: one holds a process that the kernel has not ended yet */
+function removeGroups(folder: string): boolean {
+  if (!existsSync(folder)) return true;
+  for (const entry of readdirSync(folder, { withFileTypes: true }))
+    if (entry.isDirectory()) removeGroups(join(folder, entry.name));
   try {
-    for (const entry of readdirSync(folder, { withFileTypes: true }))
-      if (entry.isDirectory()) removeGroups(join(folder, entry.name));
     rmdirSync(folder);
+    return true;
   } catch {
-    // One that still holds a process: the kernel has not ended it yet.
+    return false;
   }
 }

@@ -1,163 +1,41 @@
 /** Capture on hosts of their own: what is redirected, what is not, and that nothing of it remains. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { nodeBinary, type RuntimeName, runtimeCommand } from '../../control/cli/runtimes.mjs';
-import type { CaptureState, TurnOnSettings } from '../../machine/capture/capture.ts';
-import type { CaptureOptions, InboundCapture, OutboundCapture } from '../../machine/capture/capture-options.ts';
+import type { CaptureState } from '../../machine/capture/capture.ts';
 import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
 import { ROOT, RUNTIMES } from '../kit/environment.ts';
-import { HOSTS, type TestHost, TestNetwork } from '../kit/hosts.ts';
-import { DrivenProgram, Program, runSync, works } from '../kit/process.ts';
+import { HOSTS } from '../kit/hosts.ts';
+import { works } from '../kit/process.ts';
 import { until } from '../kit/waiting.ts';
+import {
+  CapturedNetwork,
+  CLI,
+  type Driver,
+  NOWHERE,
+  NOWHERE6,
+  type Options,
+  optionsOf,
+  PORT,
+  show,
+  stateOf,
+  UID,
+} from './captured-network.ts';
 import type { ConnectOptions } from './host-driver.ts';
-import type { Accepted } from './inherited-server.ts';
-
-/** The proxy's user; it has no name here. */
-const UID = 61337;
-/** Addresses that exist nowhere, so that only capture answers for them. */
-const [NOWHERE, NOWHERE6] = ['203.0.113.7', '2001:db8::7'];
-const PORT = 8080;
-const CLI = [nodeBinary(), '--disable-warning=ExperimentalWarning', `${ROOT}/control/cli/main.ts`];
-
-interface Options {
-  outbound?: Partial<OutboundCapture>;
-  inbound?: Partial<InboundCapture>;
-  dnsPort?: number;
-  dnsServers?: string[];
-  ipv6?: boolean;
-}
-
-function optionsOf({ outbound, inbound, dnsPort, ...rest }: Options): CaptureOptions {
-  const none = { excludeIPRanges: [], includePorts: [], excludePorts: [], excludeInterfaces: [] };
-  return {
-    proxyUid: UID,
-    outbound: {
-      ...{ includeIPRanges: '*', ...none, excludeUids: [], excludeGids: [], withoutProxy: 'shut' },
-      ...outbound,
-    },
-    inbound: { includePorts: [PORT], excludePorts: [], ...inbound },
-    dnsPort,
-    ipv6: true,
-    ...rest,
-  };
-}
-
-/** A program on a host, asked by functions of host-driver.ts. */
-class Driver {
-  readonly host: TestHost;
-  private readonly program: DrivenProgram;
-
-  constructor(host: TestHost, runtime: RuntimeName = 'node') {
-    this.host = host;
-    const command = host.run(runtimeCommand(runtime, `${ROOT}/tests/machine/host-driver.ts`));
-    this.program = new DrivenProgram(`driver on ${runtime}`, command);
-  }
-
-  async ask<T>(name: string, ...args: unknown[]): Promise<T> {
-    const { result, error } = JSON.parse(await this.program.ask(JSON.stringify([name, args]))) as {
-      result: T;
-      error?: string;
-    };
-    if (error !== undefined) throw new Error(error);
-    return result;
-  }
-
-  on(options: Options = {}, settings: TurnOnSettings = {}): Promise<string | null> {
-    return this.ask('turnOn', optionsOf(options), settings);
-  }
-
-  /** Which listener answered, or the error's code. */
-  async connect(to: string, port: number, options: ConnectOptions = {}): Promise<string> {
-    return (await this.ask<Accepted>('connect', to, port, options)).socket;
-  }
-
-  stop(): Promise<unknown> {
-    return this.program.stop();
-  }
-}
-
-const show = (host: TestHost, ...command: string[]): string => {
-  const [program = '', ...args] = host.run(command);
-  const { out, error } = runSync(program, args);
-  return out + error;
-};
-
-/** All that capture might change on a host. */
-const stateOf = (host: TestHost): string =>
-  [
-    ['nft', 'list', 'ruleset'],
-    ...['-4', '-6'].flatMap((family) => [
-      ['ip', family, 'rule'],
-      ['ip', family, 'route', 'show', 'table', 'all'],
-      ['ip', family, '-o', 'addr'],
-    ]),
-    [
-      'sh',
-      '-c',
-      'grep -H . /proc/sys/net/ipv4/conf/*/* /proc/sys/net/ipv6/conf/*/* /proc/sys/net/ipv4/ip_forward 2>&1',
-    ],
-  ]
-    .map((command) => show(host, ...command))
-    .join('\n')
-    .split('\n')
-    // The kernel makes link-local addresses in its own time.
-    .filter((line) => !line.includes(' fe80::'))
-    .join('\n');
-
-/** The stand-in of the proxy, on sockets that `tulle capture exec` makes. */
-async function startProxy(host: TestHost, runtime: RuntimeName, sockets = 4, maker?: string): Promise<Program> {
-  const server = runtimeCommand(runtime, `${ROOT}/tests/machine/inherited-server.ts`);
-  const words = ['capture', 'exec', ...(maker ? ['--with', maker] : []), '--user', String(UID), '--', ...server];
-  const program = new Program('proxy', host.run([...CLI, ...words]));
-  await until(
-    'the proxy serves',
-    () => program.lines.filter((line) => line.startsWith('serves')).length === sockets || program.ended,
-  );
-  if (program.ended) throw program.failure('did not serve');
-  return program;
-}
-
-const strictReversePaths = (host: TestHost) => {
-  for (const name of ['all', 'default', 'lo'])
-    show(host, 'sh', '-c', `echo 1 > /proc/sys/net/ipv4/conf/${name}/rp_filter`);
-};
 
 describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
-  let network: TestNetwork;
+  let net: CapturedNetwork;
   let other: Driver;
-  const drivers: Driver[] = [];
-  const programs: Program[] = [];
-
-  const driver = (host: TestHost, runtime?: RuntimeName): Driver => {
-    const made = new Driver(host, runtime);
-    drivers.push(made);
-    return made;
-  };
-  const newHost = (): TestHost => {
-    const host = network.add();
-    strictReversePaths(host);
-    return host;
-  };
-  const proxy = async (...args: Parameters<typeof startProxy>): Promise<Program> => {
-    const program = await startProxy(...args);
-    programs.push(program);
-    return program;
-  };
 
   beforeAll(async () => {
-    network = new TestNetwork({ ipv6: true });
-    other = driver(newHost());
-    for (const port of [PORT, 9090]) await other.ask('listen', port, '::');
+    net = new CapturedNetwork();
+    other = net.other;
+    await net.listen();
   });
 
-  afterAll(async () => {
-    await Promise.all(drivers.map((one) => one.stop()));
-    await Promise.all(programs.map((program) => program.stop()));
-    network?.close();
-  });
+  afterAll(() => net?.close());
 
   describe.each(RUNTIMES)('on %s', (runtime) => {
     it('captures both directions and both families, keeps the destination, and leaves nothing behind', async () => {
-      const machine = driver(newHost(), runtime);
+      const machine = net.machine(runtime);
       const { address, address6 } = machine.host;
       const before = stateOf(machine.host);
       await machine.on();
@@ -165,7 +43,7 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
       expect(rules).toContain('table inet tulle');
       await machine.on();
       expect(show(machine.host, 'nft', '-s', 'list', 'ruleset'), 'a second run changes nothing').toBe(rules);
-      await proxy(machine.host, runtime);
+      await net.proxy(machine.host, runtime, runtime === 'node' ? 'python3' : runtime);
 
       const outbound = await machine.ask('connect', NOWHERE, 80);
       expect(outbound).toEqual({ socket: 'outbound', local: `${NOWHERE} 80`, remote: address });
@@ -201,8 +79,8 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
     let machine: Driver;
 
     beforeAll(async () => {
-      machine = driver(newHost());
-      await proxy(machine.host, 'node');
+      machine = net.machine();
+      await net.proxy(machine.host, 'node', 'perl');
       for (const port of [22, PORT, 9000]) await machine.ask('listen', port, '::');
     });
 
@@ -248,6 +126,11 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
       expect(await machine.connect(other.host.address6, PORT)).toBe('direct');
       expect(await other.connect(machine.host.address6, PORT)).toBe('direct');
       expect(show(machine.host, 'ip', '-6', 'rule')).not.toContain('15001');
+    });
+
+    it.each(['bun', 'deno', 'python3', 'perl'])('%s names the socket that it cannot make', (maker) => {
+      const exec = ['capture', 'exec', '--with', maker, '--user', String(UID), '--', 'true'];
+      expect(show(machine.host, ...CLI, ...exec)).toMatch(/^tulle: capture exec: outbound .*in use\n$/);
     });
 
     it("sends the proxy's calls to its own workload to its inbound listener, and not what it hands over", async () => {
@@ -308,5 +191,86 @@ describe.skipIf(!HOSTS || !works('nft'))('capture', () => {
       expect(await machine.ask('rollBack', second)).toBe(false);
       await expect(machine.ask('confirm')).rejects.toThrow('nothing waits');
     });
+  });
+
+  describe('without a proxy', () => {
+    let machine: Driver;
+    const down = { outbound: { withoutProxy: 'open' } } as const;
+
+    beforeAll(async () => {
+      machine = net.machine();
+      // The application listens on the workload's port.
+      await machine.ask('listen', PORT, '::');
+    });
+
+    it('keeps inbound ports shut, and outbound ones', async () => {
+      await machine.on();
+      expect(await other.connect(machine.host.address, PORT)).toBe('ECONNREFUSED');
+      expect(await other.connect(machine.host.address6, PORT)).toBe('ECONNREFUSED');
+      expect(await machine.connect(other.host.address, PORT)).toBe('ECONNREFUSED');
+      // A local listener of the same port is not what was called.
+      expect(await machine.connect(NOWHERE6, PORT)).toBe('ECONNREFUSED');
+      // Another program removed the routing rule, as systemd-networkd does with rules that are not its own.
+      show(machine.host, 'ip', 'rule', 'del', 'pref', '150');
+      expect(await machine.connect(other.host.address, PORT, { limitMs: 700 })).toBe('LATE');
+      const { findings } = await machine.ask<CaptureState>('show');
+      expect(findings.map(({ severity, message }) => `${severity}: ${message}`)).toEqual([
+        'error: the routing rule or table of captured packets is missing',
+      ]);
+      await machine.on();
+      expect(await machine.connect(other.host.address, PORT)).toBe('ECONNREFUSED');
+    });
+
+    it('opens outbound where that is chosen, and captures again once a proxy listens', async () => {
+      await machine.on({ ...down, dnsPort: CAPTURE_PORTS.dns });
+      expect(await machine.connect(other.host.address, PORT)).toBe('direct');
+      expect(await machine.connect(other.host.address6, PORT)).toBe('direct');
+      expect(await other.connect(machine.host.address, PORT)).toBe('ECONNREFUSED');
+      await other.ask('answer', 53, 'real', '0.0.0.0');
+      await until('a query passes', async () => (await machine.ask('query', other.host.address)) === 'real');
+      await net.proxy(machine.host, 'node');
+      await until('it captures', async () => (await machine.connect(other.host.address, PORT)) === 'outbound');
+      expect(await other.connect(machine.host.address, PORT)).toBe('inbound');
+    });
+  });
+
+  it('captures on a host that has IPv6 alone', async () => {
+    const machine = net.machine();
+    const { host } = machine;
+    show(
+      host,
+      'sh',
+      '-c',
+      `ip addr del ${host.address}/24 dev $(ip -o addr show to ${host.address} | awk '{print $2}')`,
+    );
+    expect(show(host, 'ip', '-4', 'route')).toBe('');
+    await machine.on();
+    await net.proxy(host, 'node');
+    expect(await machine.connect(NOWHERE6, 80)).toBe('outbound6');
+    expect(await other.connect(host.address6, PORT)).toBe('inbound6');
+    const { findings } = await machine.ask<CaptureState>('show');
+    expect(findings).toEqual([]);
+  });
+
+  it('works beside the rules of Docker, which stay as they are', async () => {
+    const machine = net.machine();
+    const { host } = machine;
+    const container = net.driver(net.network.add());
+    const rules = `${ROOT}/tests/machine/docker-like.sh`;
+    const made = show(host, 'sh', rules, container.host.namespace);
+    expect(made).toBe('');
+    await container.ask('listen', 80, '0.0.0.0');
+    const tables = () => ['nat', 'filter'].map((table) => show(host, 'nft', '-s', 'list', 'table', 'ip', table)).join();
+    const docker = tables();
+    await machine.on({ outbound: { excludeInterfaces: ['docker0', 'br-*'] } });
+    await net.proxy(host, 'node');
+    expect(tables()).toBe(docker);
+    expect(await machine.connect(NOWHERE, 80)).toBe('outbound');
+    expect(await other.connect(host.address, PORT)).toBe('inbound');
+    expect(await other.connect(host.address, 8000), 'a published port').toBe('direct');
+    expect(await container.connect(other.host.address, PORT), 'a container, masqueraded').toBe('direct');
+    expect(await machine.connect('172.17.0.2', 80), 'the host to a container').toBe('direct');
+    await machine.ask('turnOff');
+    expect(tables()).toBe(docker);
   });
 });

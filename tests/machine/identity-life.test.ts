@@ -247,3 +247,76 @@ describe('certificates of twenty seconds', () => {
     expect(kept.filter(({ revoked }) => revoked)).toEqual([]);
   });
 });
+
+describe('a rotation of the root', () => {
+  const mesh = new LoopbackMesh();
+  const application = new Application();
+  beforeAll(async () => {
+    await mesh.startControl({ svidTtl: '30s', flags: ['--rejoin-grace', '0s'] });
+    const flags = await application.flags();
+    const services = RUNTIMES.map((runtime) => meshService(`web-${runtime}`));
+    await mesh.apply(yaml(peerAuthentication('STRICT'), ...services));
+    await Promise.all(
+      RUNTIMES.flatMap((runtime) =>
+        [`web-${runtime}`, `front-${runtime}`].map(async (name) => {
+          const address = mesh.address();
+          await mesh.apply(yaml(workloadEntry(name, address)));
+          const more = name.startsWith('web') ? flags : [];
+          await mesh.start({ name, serviceAccount: name, labels: { app: name }, runtime, flags: more }, address);
+        }),
+      ),
+    );
+  }, 120_000);
+  afterAll(async () => {
+    await mesh.stop();
+    application.close();
+  }, 120_000);
+
+  it('fails no request, survives a restart of the control plane, and ends with the new root alone', async () => {
+    const workload = (name: string) => mesh.workloads.get(name)!;
+    for (const runtime of RUNTIMES)
+      await until(
+        `web-${runtime} answers`,
+        async () => (await statusOf(workload(`front-${runtime}`), `web-${runtime}`)) === 200,
+      );
+    const statuses = new Map<number, number>();
+    let stopped = false;
+    const load = RUNTIMES.map(async (runtime, i) => {
+      // Also across runtimes.
+      for (let n = 0; !stopped; n++) {
+        const host = `web-${RUNTIMES[(i + n) % RUNTIMES.length]}`;
+        const status = await statusOf(workload(`front-${runtime}`), host);
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    });
+    const ca = async (...args: string[]) => {
+      const file = { TULLE_SERVER: mesh.url, TULLE_TOKEN: mesh.adminToken, TULLE_CA_FILE: mesh.trustBundleFile };
+      const { code, out, error } = await tulle(['ca', ...args, '-o', 'json'], { env: file });
+      if (code !== 0) throw new Error(error);
+      return JSON.parse(out) as { phase: string; roots: { sha256: string; issues: boolean }[] };
+    };
+    const [old] = (await ca('show')).roots;
+    expect(await ca('rotate')).toMatchObject({ phase: 'announced', roots: [{ issues: false }, old] });
+    await expect(ca('rotate')).rejects.toThrow('a rotation is under way');
+    await mesh.control.stop();
+    await mesh.startControl({ svidTtl: '30s', flags: ['--rejoin-grace', '0s'] });
+    const phase = async () => (await mesh.api.call<{ phase: string }>('GET', '/v1/ca')).phase;
+    await until('the new root issues', async () => (await phase()) === 'issuing');
+    // By itself, once the certificates of the old root have expired.
+    await until('the old root is retired', async () => (await phase()) === 'single');
+    const { roots } = await ca('show');
+    expect(roots).toMatchObject([{ issues: true }]);
+    expect(roots[0]!.sha256).not.toBe(old!.sha256);
+    for (const { options } of mesh.workloads.values())
+      await until(`${options.name} trusts the new root alone`, () => {
+        const file = join(mesh.folder, 'proxies', options.name, 'identity.json');
+        const { trustBundle } = JSON.parse(readFileSync(file, 'utf8')) as { trustBundle: string };
+        return trustBundle === readFileSync(mesh.trustBundleFile, 'utf8');
+      });
+    stopped = true;
+    await Promise.all(load);
+    expect([...statuses.keys()]).toEqual([200]);
+    expect(statuses.get(200)).toBeGreaterThan(50);
+  }, 240_000);
+});

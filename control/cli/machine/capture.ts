@@ -3,7 +3,15 @@ import process from 'node:process';
 import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
 import { BACK_ENDS, type BackEndName } from '../../../machine/capture/back-end.ts';
-import { type CaptureState, confirm, rollBack, show, turnOff, turnOn } from '../../../machine/capture/capture.ts';
+import {
+  type CaptureState,
+  confirm,
+  rollBack,
+  show,
+  turnOff,
+  turnOn,
+  waits,
+} from '../../../machine/capture/capture.ts';
 import type { CaptureOptions } from '../../../machine/capture/capture-options.ts';
 import { find } from '../../../machine/capture/commands.ts';
 import { hasIpv6, mayChangeRules } from '../../../machine/capture/findings.ts';
@@ -40,6 +48,7 @@ interface OnFlags {
   backEnd?: BackEndName;
   yes?: boolean;
   confirm?: boolean;
+  confirmWithin: string;
 }
 
 /** How this program is started on another runtime, without its arguments; undefined where that is not installed. */
@@ -74,7 +83,7 @@ function onCommand(capture: Command): void {
   capture
     .command('on')
     .description(
-      `Redirect connections to the proxy's ports. By hand it is taken back after ${TRIAL_SECONDS} s unless confirmed.`,
+      "Redirect connections to the proxy's ports. It is taken back after a minute unless confirmed (Enter, or --confirm).",
     )
     .option('--include-outbound-ip-ranges <ranges>', 'captured destinations, as 10.0.0.0/8,fd00::/8; * for all', '*')
     .option('--exclude-outbound-ip-ranges <ranges>', 'destinations that are not captured')
@@ -96,6 +105,7 @@ function onCommand(capture: Command): void {
     .option('--no-ipv6', 'leave IPv6 alone')
     .addOption(new Option('--back-end <name>', 'default: nft, else iptables').choices(BACK_ENDS))
     .option('--yes', 'keep it without a confirmation, for units and scripts')
+    .option('--confirm-within <seconds>', 'until when it is to be confirmed', String(TRIAL_SECONDS))
     .option('--confirm', 'keep what was turned on')
     .action(on);
 }
@@ -107,25 +117,30 @@ async function on(flags: OnFlags): Promise<void> {
     return note('capture is kept');
   }
   const options = optionsOf(flags);
-  const trial = turnOn(options, { backEnd: flags.backEnd, ...(flags.yes ? {} : { trialSeconds: TRIAL_SECONDS }) });
+  const trialSeconds = secondsOf(flags.confirmWithin);
+  const trial = turnOn(options, { backEnd: flags.backEnd, ...(flags.yes ? {} : { trialSeconds }) });
   if (trial === undefined) return note('capture is on');
   try {
-    startTimer([...ownCommand(), 'capture', 'roll-back', trial, String(TRIAL_SECONDS)], trial);
+    startTimer([...ownCommand(), 'capture', 'roll-back', trial, String(trialSeconds)], trial);
   } catch (error) {
     rollBack(trial);
     throw error;
   }
-  if (!process.stdin.isTTY)
-    return note(`capture is on; "tulle capture on --confirm" keeps it, else it is taken back after ${TRIAL_SECONDS} s`);
-  await askToKeep();
+  if (process.stdin.isTTY) return await askToKeep(trialSeconds);
+  note(`capture is on; "tulle capture on --confirm" keeps it, else it is taken back after ${trialSeconds} s`);
+}
+
+function secondsOf(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new CliError('--confirm-within: must be a number of seconds, 1 to 9999');
+  return Number(text);
 }
 
 /** Returns with the answer; the timer's process rolls back where there is none. */
-async function askToKeep(): Promise<void> {
+async function askToKeep(seconds: number): Promise<void> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const limit = AbortSignal.timeout(TRIAL_SECONDS * 1000);
+  const signal = AbortSignal.timeout(seconds * 1000);
   try {
-    await terminal.question(`capture is on; press Enter within ${TRIAL_SECONDS} s to keep it `, { signal: limit });
+    await terminal.question(`capture is on; press Enter within ${seconds} s to keep it `, { signal });
   } catch {
     throw new CliError('capture: not confirmed; it is taken back');
   } finally {
@@ -234,7 +249,9 @@ async function exec(words: string[], flags: ExecFlags, onRuntime: OnRuntime): Pr
   await execWithSockets(plan, { runtimes, maker: flags.with });
 }
 
+/** Ends early once the trial was confirmed, or another one replaced it. */
 async function rollBackLater(trial: string, seconds: string): Promise<void> {
-  await new Promise((done) => setTimeout(done, Number(seconds) * 1000));
+  const until = Date.now() + Number(seconds) * 1000;
+  while (Date.now() < until && waits(trial)) await new Promise((done) => setTimeout(done, 500));
   rollBack(trial);
 }

@@ -1,6 +1,7 @@
 /** Commands about machines: `tulle invite`, `join`, `leave`, `check`, and `tulle control install`. */
 import { type Command, Option } from 'commander';
 import { client } from '../command-options.ts';
+import type { InstallFlags } from './install.ts';
 import type { InviteFlags } from './invite.ts';
 import type { JoinFlags } from './join.ts';
 
@@ -69,5 +70,37 @@ export function registerMachineCommands(program: Command): void {
     .action(async () => {
       const { leave } = await import('./leave.ts');
       await leave();
+    });
+  program
+    .command('check')
+    .description(
+      'What is wrong with this machine as a workload of the mesh, each finding with its remedy. Exit code 1 when a check fails.',
+    )
+    .option('-o, --output <format>', 'table, short (only what is not right) or json', 'table')
+    .action(async (flags: { output: string }) => {
+      const { check } = await import('./check.ts');
+      await check(flags);
+    });
+  const control = program.commands.find((command) => command.name() === 'control');
+  control
+    ?.command('install')
+    .description(
+      'Run the control plane as a systemd service: unit, user, folder, and a certificate with all names and addresses of this machine.',
+    )
+    .option('--port <port>', 'port to listen on', '15012')
+    .option('--server-name <name...>', 'further names or addresses by which proxies reach it')
+    .option('--advertise <host[:port]>', 'what its URL names, as behind NAT or a load balancer')
+    .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
+    .action(async (flags: InstallFlags) => {
+      const { installControlPlane } = await import('./install.ts');
+      await installControlPlane(flags);
+    });
+  control
+    ?.command('uninstall')
+    .description('Remove the service; keys and resources stay.')
+    .option('--delete-data', 'remove keys and resources too')
+    .action(async (flags: { deleteData?: boolean }) => {
+      const { uninstallControlPlane } = await import('./install.ts');
+      await uninstallControlPlane(flags);
     });
 }

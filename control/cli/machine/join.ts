@@ -9,14 +9,15 @@ import { byInvitation, type JoinBy } from '../../../machine/join/certificate.ts'
 import { type Running, start as startProgram, untilEnd } from '../../../machine/join/foreground.ts';
 import { type JoinParts, joinMesh, start } from '../../../machine/join/join.ts';
 import { uninstall } from '../../../machine/join/leave.ts';
+import { statusOf } from '../../../machine/join/ready.ts';
 import { type MachineRecord, readRecord } from '../../../machine/join/record.ts';
 import { Undo } from '../../../machine/join/undo.ts';
-import { HTTP_PROXY_PORT, proxyFlags } from '../../../machine/service/proxy-flags.ts';
+import { ADMIN_PORT, HTTP_PROXY_PORT, proxyFlags } from '../../../machine/service/proxy-flags.ts';
 import { type Invitation, parseInvitation } from '../../../shared/join/invitation.ts';
 import { CliError } from '../cli-error.ts';
 import { note } from '../output.ts';
 import { byEvidence, type EvidenceFlags, namesEvidence } from './join-evidence.ts';
-import { CAN_CAPTURE, redirectHost, releaseHost } from './redirection.ts';
+import { captureChecks, redirectHost, releaseHost } from './redirection.ts';
 import { type ThisMachine, thisMachine, workloadName } from './this-machine.ts';
 
 export interface JoinFlags extends EvidenceFlags {
@@ -48,13 +49,21 @@ export async function join(given: string | undefined, after: readonly string[], 
     throw new CliError(`--address ${flags.address}: must be an IP address of this machine`);
   const application = applicationOf(after);
   const session = new Session(machine, flags);
-  const by = await joinBy(given, flags);
-  if (held) return await session.resume(held, application, by);
-  if (by === undefined)
-    throw new CliError(
-      'join: names no invitation; run the line that "tulle invite" prints on the control plane, or name evidence with --as',
-    );
-  await session.join(by, application);
+  if (held) return await session.resume(held, application, await joinBy(given, flags));
+  // The installer script names what it installed for this join.
+  const installed = process.env['TULLE_INSTALLED'] as MachineRecord['installed'];
+  delete process.env['TULLE_INSTALLED'];
+  try {
+    const by = await joinBy(given, flags);
+    if (by === undefined)
+      throw new CliError(
+        'join: names no invitation; run the line that "tulle invite" prints on the control plane, or name evidence with --as',
+      );
+    await session.join(by, application, installed);
+  } catch (error) {
+    if (installed !== undefined) await uninstall(machine.host, installed);
+    throw error;
+  }
 }
 
 /**
@@ -142,18 +151,16 @@ class Session {
     this.#flags = flags;
   }
 
-  async join(by: JoinBy, application: ApplicationOf): Promise<void> {
+  async join(by: JoinBy, application: ApplicationOf, installed: MachineRecord['installed']): Promise<void> {
     const { layout } = this.#machine;
     const { capture, dns, address, name = workloadName(hostname()) } = this.#flags;
     const service = this.#service(application);
-    const captured = layout.system && capture && CAN_CAPTURE;
-    const installed = process.env['TULLE_INSTALLED'] as MachineRecord['installed'];
-    delete process.env['TULLE_INSTALLED'];
+    const captured = layout.system && capture;
     const applications = application.unit === undefined ? [] : [application.unit];
-    const wanted = { name, address, capture: captured, dns: captured && dns, service, applications, installed };
-    const parts = this.#parts(async () => installed && (await uninstall(this.#machine.host, installed)));
-    const { record, notAfter, selfTest } = await joinMesh(by, wanted, parts);
-    note(`√ a request through the proxy was answered (${selfTest.url}: ${selfTest.status})`);
+    const ipv6 = Boolean((await this.#machine.host.read('/proc/net/if_inet6'))?.trim());
+    const wanted = { name, address, capture: captured, ipv6, dns: captured && dns, service, applications, installed };
+    const { record, notAfter, selfTest } = await joinMesh(by, wanted, this.#parts());
+    note(`√ ${selfTest}`);
     note(joinedText(record, notAfter));
     await this.#stay(record, application);
   }
@@ -172,16 +179,10 @@ class Session {
     note(
       `this machine has joined as ${held.spiffeId}; nothing is changed ("tulle check" looks at it, "tulle leave" ends it)`,
     );
-    const runs =
-      held.service === 'systemd' && (await this.#machine.systemd.state('tulle-proxy.service')).active === 'active';
-    if (runs) return;
+    if ((await statusOf(ADMIN_PORT, '/ready')) !== undefined) return;
     const undo = new Undo();
     try {
-      await start(
-        held,
-        this.#parts(async () => {}),
-        undo,
-      );
+      await start(held, this.#parts(), undo);
     } catch (error) {
       const left = await undo.run();
       throw new CliError([(error as Error).message, ...left].join('; '));
@@ -201,14 +202,17 @@ class Session {
     return 'foreground';
   }
 
-  #parts(takeBackInstalled: () => Promise<unknown>): JoinParts {
+  #parts(): JoinParts {
     const { host, layout, systemd, tulle } = this.#machine;
     return {
       ...{ host, layout, systemd, tulle },
+      captureChecks,
       hostOn: redirectHost,
       hostOff: releaseHost,
       startProxy: async (record) => {
-        const proxy = startProgram([...tulle, 'proxy', ...proxyFlags(record, layout.data)]);
+        const command = [...tulle, 'proxy', ...proxyFlags(record, layout.data)];
+        const withSockets = [...tulle, 'capture', 'exec', '--', ...command];
+        const proxy = startProgram(record.capture ? withSockets : command);
         this.#proxy = proxy;
         const stop = async () => {
           proxy.kill('SIGTERM');
@@ -216,7 +220,6 @@ class Session {
         };
         return { failed: proxy.failed, stop };
       },
-      uninstall: async () => void (await takeBackInstalled()),
       onChecks: (categories) => note(`${formatFindings(categories, false)}\n`),
       report: (line) => note(`tulle: ${line}`),
       interrupted: interruption(),
@@ -227,10 +230,17 @@ class Session {
   async #stay(record: MachineRecord, { command }: ApplicationOf): Promise<void> {
     if (record.service === 'systemd') return;
     stopInterruption();
-    const code = await untilEnd(this.#proxy!, command);
+    const code = await untilEnd(this.#proxy!, command, environmentOf(record));
     await releaseHost();
     process.exit(code);
   }
+}
+
+/** Of an application beside the proxy: where nothing is captured, its variables name the proxy. */
+function environmentOf({ capture }: MachineRecord): NodeJS.ProcessEnv {
+  const url = `http://127.0.0.1:${HTTP_PROXY_PORT}`;
+  const direct = 'localhost,127.0.0.1,::1';
+  return capture ? process.env : { no_proxy: direct, ...process.env, http_proxy: url, HTTP_PROXY: url };
 }
 
 let interrupt: ((signal: NodeJS.Signals) => void) | undefined;

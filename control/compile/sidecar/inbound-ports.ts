@@ -82,7 +82,8 @@ function servicePorts(input: InboundPorts): InboundPort[] {
       if (!first.services.some((item) => item.host === identity.host)) first.services.push(identity);
       continue;
     }
-    const app = Number(appPorts[port.name] ?? appPorts[String(endpoint.port)] ?? endpoint.port);
+    const given = appPorts[port.name] ?? appPorts[String(endpoint.port)];
+    const app = Number(given ?? endpoint.port);
     if (!captured && app === endpoint.port && endpoint.address === '127.0.0.1')
       note(
         `port ${app}: the application and its proxy share 127.0.0.1; give the application a port of its own (APP_PORTS)`,
@@ -92,7 +93,8 @@ function servicePorts(input: InboundPorts): InboundPort[] {
       servicePort: port.number,
       protocol: port.protocol,
       bind: endpoint.address,
-      app: toLocalhost ? { address: '127.0.0.1', port: app } : undefined,
+      // With capture the application is reached where the connection was sent, unless it says that it listens elsewhere.
+      app: toLocalhost || given !== undefined ? { address: '127.0.0.1', port: app } : undefined,
       hostname: service.hostname,
       service,
       servicePortName: port.name,

@@ -20,16 +20,22 @@ export function conditionsOf({ status }: Pick<Resource, 'status'>): readonly Con
   return Array.isArray(conditions) ? (conditions as Condition[]) : [];
 }
 
+/** In its mesh form. */
+export const isUnhealthy = (resource: Pick<Resource, 'kind' | 'status'>): boolean =>
+  resource.kind === 'WorkloadEntry' && healthOf(resource) === 'False';
+
 /**
- * An entry without the condition is healthy: its proxy does not ask. Where it says that its proxy asks, it is unhealthy until the
- * first answer.
+ * As it is stored. An entry without the condition is healthy: its proxy does not ask. Where it says that its proxy asks, it is
+ * unhealthy until the first answer.
  */
-export function isUnhealthy(resource: Pick<Resource, 'kind' | 'status' | 'metadata'>): boolean {
+export function isStoredUnhealthy(resource: Pick<Resource, 'kind' | 'status' | 'metadata'>): boolean {
   if (resource.kind !== 'WorkloadEntry') return false;
-  const condition = conditionsOf(resource).find(({ type }) => type === HEALTHY);
-  if (condition) return condition.status === 'False';
-  return resource.metadata.annotations?.[HEALTH_CHECKED] === 'true';
+  const isAsked = resource.metadata.annotations?.[HEALTH_CHECKED] === 'true';
+  return (healthOf(resource) ?? (isAsked ? 'False' : 'True')) === 'False';
 }
+
+const healthOf = (resource: Pick<Resource, 'status'>): string | undefined =>
+  conditionsOf(resource).find(({ type }) => type === HEALTHY)?.status;
 
 /** The status of an unhealthy entry in the mesh. */
 export const UNHEALTHY_STATUS = Object.freeze({ conditions: [{ type: HEALTHY, status: 'False' }] });

@@ -1,5 +1,5 @@
 /** The application of `tulle run`, a child process on this process's own standard streams. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import process from 'node:process';
 import type { Application, ApplicationEnd, EndSignal } from '../runtime.ts';
@@ -18,14 +18,14 @@ export function startApplication(
   withheld: readonly number[],
 ): Application {
   let child: ChildProcess;
-  const [command, words] = leavesOpen ? withoutDescriptors(program, args, withheld) : [program, args];
   try {
-    child = spawn(command, words, { stdio: 'inherit', env: environment });
+    child = spawn(program, args, { stdio: leavesOpen ? streamsWithout(withheld) : 'inherit', env: environment });
   } catch (error) {
     // Where others emit the error, Bun throws it.
     const ended = Promise.resolve(notStarted(program, error as NodeJS.ErrnoException));
     return { pid: undefined, kill() {}, openPorts: async () => [], ended };
   }
+  for (const unused of child.stdio.slice(3) as ({ destroy(): void } | null)[]) unused?.destroy();
   let over = false;
   const kill = (signal: EndSignal) => {
     // Deno reports a child that `child.kill` signalled as ended by the signal, whatever its exit code was.
@@ -54,15 +54,11 @@ export function startApplication(
 /** Node and Bun close in a child what it is not given; in a child of Deno inherited descriptors stay open. */
 const leavesOpen = 'deno' in process.versions;
 
-/** A shell that closes them and becomes the program. It says itself, with the same exit codes, what it cannot start. */
-function withoutDescriptors(
-  program: string,
-  args: readonly string[],
-  descriptors: readonly number[],
-): [string, readonly string[]] {
-  if (descriptors.length === 0) return [program, args];
-  const script = `exec "$@" ${descriptors.map((descriptor) => `${descriptor}>&-`).join(' ')}`;
-  return ['/bin/sh', ['-c', script, 'sh', program, ...args]];
+/** The standard streams, and a pipe in the place of each of these: nothing else replaces a descriptor. */
+function streamsWithout(descriptors: readonly number[]): StdioOptions {
+  const count = Math.max(0, ...descriptors.map((descriptor) => descriptor - 2));
+  const further = Array.from({ length: count }, (_, index) => (descriptors.includes(index + 3) ? 'pipe' : 'ignore'));
+  return ['inherit', 'inherit', 'inherit', ...(further as ('pipe' | 'ignore')[])];
 }
 
 function notStarted(program: string, error: NodeJS.ErrnoException): ApplicationEnd {

@@ -10,7 +10,10 @@ if (!present) console.log('skipped: the reference data is not here');
 it.skipIf(!present)('has every annotation that Istio documents, and no other but its internal ones', () => {
   const { annotations } = parse(readFileSync(file, 'utf8')) as { annotations: { name: string }[] };
   const names = annotations.map(({ name }) => name);
-  const internal = Object.keys(ANNOTATION_EFFECTS).filter((name) => name.startsWith('internal.istio.io/'));
+  // istiod writes the last one itself.
+  const internal = Object.keys(ANNOTATION_EFFECTS).filter(
+    (name) => name.startsWith('internal.istio.io/') || name === 'proxy.istio.io/health-checks-enabled',
+  );
   expect(Object.keys(ANNOTATION_EFFECTS).toSorted()).toEqual([...names, ...internal].toSorted());
 });
 

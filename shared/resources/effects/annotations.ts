@@ -7,9 +7,11 @@ import { type NamedEffects, namesWithoutEffect, on, unused } from './named-effec
 const INJECTION = unused(': proxies are not injected');
 const DEPLOYED = unused(': set it where the proxy is deployed');
 const STATS = unused(' yet: a proxy makes all of its metrics');
-const CAPTURE = unused(' yet: traffic is not captured');
+const CAPTURE = unused(': give "tulle capture on" the flag of the same name');
+const INTERFACES = unused(": containers' interfaces are not captured");
 const READINESS = unused(' yet: proxies do not look at the health of their workload');
 const RECORD = unused(': Istio keeps records of its own in it');
+const REGISTRATION = on(['WorkloadEntry'], 'control/workloads/registrations.test.ts');
 const AMBIENT = unused(' yet: there are no waypoints and no ambient capture');
 const GATEWAY_API = unused(' yet: the Gateway API is not served');
 
@@ -70,17 +72,18 @@ export const ANNOTATION_EFFECTS: NamedEffects = {
   'traffic.sidecar.istio.io/excludeInterfaces': CAPTURE,
   'traffic.sidecar.istio.io/includeOutboundPorts': CAPTURE,
   'traffic.sidecar.istio.io/excludeOutboundPorts': CAPTURE,
-  'traffic.sidecar.istio.io/kubevirtInterfaces': CAPTURE,
-  'istio.io/reroute-virtual-interfaces': CAPTURE,
+  'traffic.sidecar.istio.io/kubevirtInterfaces': INTERFACES,
+  'istio.io/reroute-virtual-interfaces': INTERFACES,
   'kubernetes.io/ingress.class': unused(': Ingress resources are not served; use a Gateway'),
   'galley.istio.io/analyze-suppress': unused(' yet: resources are not analyzed'),
   'istio.io/rev': unused(': a control plane has no revisions'),
   'proxy.istio.io/overrides': INJECTION,
   'inject.istio.io/templates': INJECTION,
-  'istio.io/autoRegistrationGroup': RECORD,
-  'istio.io/workloadController': RECORD,
-  'istio.io/connectedAt': RECORD,
-  'istio.io/disconnectedAt': RECORD,
+  'proxy.istio.io/health-checks-enabled': REGISTRATION,
+  'istio.io/autoRegistrationGroup': REGISTRATION,
+  'istio.io/workloadController': REGISTRATION,
+  'istio.io/connectedAt': REGISTRATION,
+  'istio.io/disconnectedAt': REGISTRATION,
   'topology.istio.io/controlPlaneClusters': unused(' yet: the mesh has one cluster'),
   'gateway.istio.io/controller-version': GATEWAY_API,
   'gateway.istio.io/service-account': GATEWAY_API,

@@ -14,17 +14,16 @@ export const WORKLOAD_ENTRY_FIELDS: FieldTable = {
 const PROBE = 'control/compile/node/workload-probe.test.ts';
 const PROBED = 'tests/proxy/workload-probe.test.ts';
 const NAMES = 'host names are not looked up: the probe is not made';
-const UNREGISTERED = reported(
-  'has no effect yet: proxies do not register their workload; write it in the WorkloadEntry',
-);
+const REGISTERED = 'control/workloads/registrations.test.ts';
 
 export const WORKLOAD_GROUP_FIELDS: FieldTable = {
   ...STATUS,
   'spec.metadata.**': inForce('control/compile/node/proxy-config.test.ts'),
   'spec.template.serviceAccount': inForce('control/compile/node/proxy-config.test.ts'),
   'spec.template.labels{}': inForce('control/compile/node/proxy-config.test.ts'),
+  'spec.template.address': reported('has no effect: the address is that of each machine'),
   ...Object.fromEntries(
-    ['address', 'ports{}', 'weight', 'network', 'locality'].map((field) => [`spec.template.${field}`, UNREGISTERED]),
+    ['ports{}', 'weight', 'network', 'locality'].map((field) => [`spec.template.${field}`, inForce(REGISTERED)]),
   ),
   'spec.probe.**': inForce(PROBE, PROBED),
   'spec.probe.exec.**': reported(NO_COMMANDS),
