@@ -48,7 +48,7 @@ export function injectCompose(text: string, options: InjectOptions): string {
   const without = names.filter((name) => wanted.has(name) && !hasSidecar(services, name));
   if (without.length === 0) return text;
   for (const name of without) inject(document, services, name, options);
-  return document.toString({ lineWidth: 0 });
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
 const keysOf = (map: YAMLMap): string[] => map.items.map(({ key }) => String(isScalar(key) ? key.value : key));

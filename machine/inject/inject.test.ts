@@ -157,13 +157,13 @@ describe('systemd', () => {
       '[Unit]\nDescription=shop\nAfter=network.target \\\n  remote-fs.target\n\n[Service]\nExecStart=/bin/shop\n';
     const once = injectSystemd(unit);
     expect(once).toBe(
-      '[Unit]\nDescription=shop\nAfter=network.target \\\n  remote-fs.target\nAfter=tulle.service\nRequires=tulle.service\n\n[Service]\nExecStart=/bin/shop\n',
+      '[Unit]\nDescription=shop\nAfter=network.target \\\n  remote-fs.target\nAfter=tulle-proxy.service\nWants=tulle-proxy.service\n\n[Service]\nExecStart=/bin/shop\n',
     );
     expect(injectSystemd(once)).toBe(once);
   });
 
   it('adds the section that is missing', () => {
-    expect(injectSystemd('[Service]\nExecStart=/bin/shop\n')).toMatch(/^\[Unit\]\nAfter=tulle\.service\n/);
+    expect(injectSystemd('[Service]\nExecStart=/bin/shop\n')).toMatch(/^\[Unit\]\nAfter=tulle-proxy\.service\n/);
   });
 
   it('refuses what is no service', () => {
