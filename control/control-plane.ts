@@ -27,6 +27,7 @@ import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
+import { isHeld } from './ca/joins.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
@@ -53,6 +54,7 @@ import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
 import { endDraining } from './workloads/drained-entries.ts';
+import { checkGatewayLabels } from './workloads/gateway-labels.ts';
 import { groupReader } from './workloads/read-group.ts';
 import { CLEANUP_SECONDS, Registrations } from './workloads/registrations.ts';
 
@@ -147,7 +149,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       folder: data,
       trustDomain,
       issuer: server.url,
-      isRevoked: (id) => joins.get(id)?.revoked !== undefined,
+      isHeld: (id) => isHeld(joins, id),
     });
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
@@ -211,6 +213,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const discovery: DiscoveryService = new DiscoveryService({
       trust,
       seen: (proxy, isNew) => {
+        const joined = proxy.serial === undefined ? undefined : joins.ofSerial(proxy.serial);
+        checkGatewayLabels(proxy.node, joined, mesh.current().resources('WorkloadGroup'));
         if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
         return registrations.seen(proxy);
       },

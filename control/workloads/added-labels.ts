@@ -4,6 +4,8 @@
  * labels replace those of the group; here the group's labels hold, then those of the invitation, and a machine may add others.
  */
 
+import { labelKeyViolation, labelValueViolation } from '../../shared/match/labels.ts';
+
 type Labels = Readonly<Record<string, string>>;
 
 export interface LabelViolation {
@@ -22,6 +24,7 @@ export function addedLabelViolation(held: Labels, key: string, value: string): s
     return held[key] === value
       ? undefined
       : `must not replace "${held[key]}", which the WorkloadGroup or invitation gives`;
+  if ((labelKeyViolation(key) ?? labelValueViolation(value)) !== undefined) return 'is not of the form of a label';
   if (RESERVED.test(key) && !DESCRIBING.test(key)) return 'is reserved: only a WorkloadGroup may give it';
   return undefined;
 }

@@ -245,7 +245,6 @@ it.each([
     /"none" of namespace "shop" does not exist/,
   ],
   ['no certificate', undefined, {}, 'not-allowed', /certificate/],
-  ['no address of its own', 'a', { INSTANCE_IPS: '0.0.0.0' }, 'not-allowed', /not an address/],
 ])('refuses %s', async (_, serial, more, code, message) => {
   joins.set('x', joinOf('x', 'ratings'));
   joins.set('y', joinOf('y', 'none'));
@@ -254,6 +253,34 @@ it.each([
     message: expect.stringMatching(message),
   });
   expect(await names()).toEqual([]);
+});
+
+it.each([
+  ...['0.0.0.0', '0:0:0:0:0:0:0:0', '::ffff:0.0.0.0', '239.1.1.1', 'ff02::1', '169.254.169.254', 'fe80::1'],
+  ...['unix:///run/app.sock', 'other.example', '10.0.0.5/8'],
+])('refuses the address %s', async (ip) => {
+  await expect(registrations.seen(proxy('a', '10.0.0.5', { INSTANCE_IPS: ip }))).rejects.toMatchObject({
+    code: 'not-allowed',
+    message: expect.stringContaining(`${ip} is not an address`),
+  });
+  expect(await names()).toEqual([]);
+});
+
+it.each([`${'-'.repeat(300)}payments-10.0.0.9`, 'a/b', 'a b', 'x'.repeat(64)])(
+  'refuses the network %s, which would name the entry',
+  async (NETWORK) => {
+    await expect(registrations.seen(proxy('a', '10.0.0.5', { NETWORK }))).rejects.toMatchObject({
+      code: 'not-allowed',
+      message: expect.stringContaining('its network is no name'),
+    });
+    expect(await names()).toEqual([]);
+  },
+);
+
+it('takes no labels that are malformed', async () => {
+  await registrations.seen(proxy('a', '10.0.0.5', { LABELS: { 'a b': 'c', d: 'e f', g: 'h'.repeat(64), i: 'j' } }));
+  const { labels } = (await entry('reviews-10.0.0.5'))!.spec as { labels: object };
+  expect(labels).toEqual({ app: 'reviews', version: 'v1', rack: 'r1', i: 'j' });
 });
 
 it('leaves hand-written entries of the same name or address as they are', async () => {
