@@ -204,7 +204,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     refused: () => discovery.state.refused,
   });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
-  life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
+  life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin, taken.statsCompression);
   proxy.refuseConnectionsTo(life.listening);
   discovery.start();
   prober.follow(atStart.probe);
