@@ -1,7 +1,7 @@
 /** What the fields of MeshConfig's ProxyConfig do: under `defaultConfig`, and in annotation `proxy.istio.io/config`. */
 import type { MeshProxyConfig } from '../mesh-config/mesh-config-proxy.ts';
 import { type Effects, type EffectsOf, IN_FORCE } from './effects.ts';
-import { hostWithoutEffect, NO_COMMANDS, schemeWithoutEffect } from './probe.ts';
+import { hostWithoutEffect } from './probe.ts';
 
 const ENVOY = 'has no effect: it configures the Envoy process';
 const DEPLOYED = 'has no effect: give it to the proxy process where it is deployed';
@@ -79,7 +79,7 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
   terminationDrainDuration: IN_FORCE,
   meshId: 'has no effect yet: telemetry does not name the mesh',
   readinessProbe: {
-    exec: NO_COMMANDS,
+    exec: { command: IN_FORCE },
     failureThreshold: IN_FORCE,
     grpc: { port: IN_FORCE, service: IN_FORCE },
     httpGet: {
@@ -87,7 +87,7 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
       httpHeaders: { name: IN_FORCE, value: IN_FORCE },
       path: IN_FORCE,
       port: IN_FORCE,
-      scheme: schemeWithoutEffect,
+      scheme: IN_FORCE,
     },
     initialDelaySeconds: IN_FORCE,
     periodSeconds: IN_FORCE,
