@@ -54,7 +54,7 @@ import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
 import { endDraining } from './workloads/drained-entries.ts';
-import { checkGatewayLabels } from './workloads/gateway-labels.ts';
+import { MachineLabels } from './workloads/machine-labels.ts';
 import { groupReader } from './workloads/read-group.ts';
 import { CLEANUP_SECONDS, Registrations } from './workloads/registrations.ts';
 
@@ -209,13 +209,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, () => registrations.close());
     await registrations.start();
     mesh.onChange((_view, change) => registrations.follow(change));
+    const machineLabels = new MachineLabels({
+      joinOf: (serial) => joins.ofSerial(serial),
+      groups: () => mesh.current().resources('WorkloadGroup'),
+      events,
+    });
     const trust = new TrustFeed(joins, () => authority.trustBundle);
     const discovery: DiscoveryService = new DiscoveryService({
       trust,
+      admit: (node, serial) => machineLabels.admit(node, serial),
       seen: (proxy, isNew) => {
-        const joined = proxy.serial === undefined ? undefined : joins.ofSerial(proxy.serial);
-        checkGatewayLabels(proxy.node, joined, mesh.current().resources('WorkloadGroup'));
-        if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
+        if (isNew) {
+          machineLabels.report(proxy.node);
+          endDraining(store, mesh.current(), proxy.node).catch(report);
+        }
         return registrations.seen(proxy);
       },
       compile: compileInSlices,
@@ -224,7 +231,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
-      advise: (current, node, session) => registrations.noteOn(session) ?? servesNothing(current, node),
+      advise: (current, node, session) =>
+        registrations.noteOn(session) ?? machineLabels.noteOn(node) ?? servesNothing(current, node),
       events,
       log,
     });
