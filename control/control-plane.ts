@@ -54,7 +54,7 @@ import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
 import { endDraining } from './workloads/drained-entries.ts';
-import { checkGatewayLabels } from './workloads/gateway-labels.ts';
+import { MachineLabels } from './workloads/machine-labels.ts';
 import { groupReader } from './workloads/read-group.ts';
 import { CLEANUP_SECONDS, RETURN_MS, Registrations } from './workloads/registrations.ts';
 import { VanishedProxies } from './workloads/vanished-proxies.ts';
@@ -223,14 +223,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     undo.splice(1, 0, () => vanished.close());
     vanished.start(view.resources('WorkloadEntry'));
+    const machineLabels = new MachineLabels({
+      joinOf: (serial) => joins.ofSerial(serial),
+      groups: () => mesh.current().resources('WorkloadGroup'),
+      events,
+    });
     const trust = new TrustFeed(joins, () => authority.trustBundle);
     const discovery: DiscoveryService = new DiscoveryService({
       trust,
+      admit: (node, serial) => machineLabels.admit(node, serial),
       seen: (proxy, isNew) => {
-        const joined = proxy.serial === undefined ? undefined : joins.ofSerial(proxy.serial);
-        checkGatewayLabels(proxy.node, joined, mesh.current().resources('WorkloadGroup'));
-        if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
         vanished.seen(proxy);
+        if (isNew) {
+          machineLabels.report(proxy.node);
+          endDraining(store, mesh.current(), proxy.node).catch(report);
+        }
         return registrations.seen(proxy);
       },
       compile: compileInSlices,
@@ -239,7 +246,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
-      advise: (current, node, session) => registrations.noteOn(session) ?? servesNothing(current, node),
+      advise: (current, node, session) =>
+        registrations.noteOn(session) ?? machineLabels.noteOn(node) ?? servesNothing(current, node),
       events,
       log,
     });

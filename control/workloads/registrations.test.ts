@@ -104,7 +104,7 @@ it('makes the entry that istiod makes, and keeps the labels of the group', async
   const made = (await entry('reviews-10.0.0.5-dc-1'))!;
   expect(made.spec).toEqual({
     address: '10.0.0.5',
-    labels: { app: 'reviews', version: 'v1', rack: 'r1', zone: 'z' },
+    labels: { app: 'reviews', version: 'v1', rack: 'r1' },
     serviceAccount: 'sa',
     ports: { http: 9080 },
     network: 'dc-1',
@@ -113,7 +113,7 @@ it('makes the entry that istiod makes, and keeps the labels of the group', async
   });
   const { uid } = (await store.get(groupKey))!.metadata;
   expect(made.metadata).toMatchObject({
-    labels: { app: 'reviews', version: 'v1', rack: 'r1', zone: 'z' },
+    labels: { app: 'reviews', version: 'v1', rack: 'r1' },
     annotations: {
       note: 'x',
       'istio.io/autoRegistrationGroup': 'reviews',
@@ -126,7 +126,8 @@ it('makes the entry that istiod makes, and keeps the labels of the group', async
   });
   expect(events).toEqual([
     expect.stringContaining('label shop/reviews-10.0.0.5-dc-1 label "app"'),
-    expect.stringContaining('label "security.istio.io/tlsMode" of the machine is not taken: it is reserved'),
+    expect.stringContaining('label "zone" of the machine is not taken: it is neither of the WorkloadGroup nor of'),
+    expect.stringContaining('label "security.istio.io/tlsMode" of the machine is not taken'),
     'created shop/reviews-10.0.0.5-dc-1',
   ]);
 });
@@ -277,10 +278,12 @@ it.each([`${'-'.repeat(300)}payments-10.0.0.9`, 'a/b', 'a b', 'x'.repeat(64)])(
   },
 );
 
-it('takes no labels that are malformed', async () => {
-  await registrations.seen(proxy('a', '10.0.0.5', { LABELS: { 'a b': 'c', d: 'e f', g: 'h'.repeat(64), i: 'j' } }));
+it('takes no labels of a machine that neither its group nor its invitation gives, besides names for telemetry', async () => {
+  await registrations.seen(
+    proxy('a', '10.0.0.5', { LABELS: { 'a b': 'c', tier: 'x', 'service.istio.io/canonical-name': 'n' } }),
+  );
   const { labels } = (await entry('reviews-10.0.0.5'))!.spec as { labels: object };
-  expect(labels).toEqual({ app: 'reviews', version: 'v1', rack: 'r1', i: 'j' });
+  expect(labels).toEqual({ app: 'reviews', version: 'v1', rack: 'r1', 'service.istio.io/canonical-name': 'n' });
 });
 
 it('leaves hand-written entries of the same name or address as they are', async () => {

@@ -16,6 +16,7 @@ import { isKind, namespaceOf, specOf } from '../mesh/fields.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
 import { ENTRY_RECORDS } from '../mesh/workload/workload-records.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
+import { quotedKey } from './added-labels.ts';
 import { ADDRESS_CONFLICT, type EntryStore, EntryWriter, entryKey } from './entry-writer.ts';
 import { templateOf, type WorkloadGroup } from './group-template.ts';
 import type { GroupReader } from './read-group.ts';
@@ -31,8 +32,6 @@ const SWEEP_MS = 1000;
 const REMOVED_AT_ONCE = 64;
 /** A conflict that was not repeated for this long is over. */
 const CONFLICT_MS = 30_000;
-/** Characters of what a machine says that a line of the log shows. */
-const MAX_SHOWN = 100;
 
 /** A session of a proxy. */
 export interface RegisteringProxy {
@@ -199,7 +198,7 @@ export class Registrations {
     const records = { controller: this.controller, join: join?.id, connectedAt: new Date(this.now()) };
     const { entry, refused } = workloadEntryOf(group, machine, join?.labels ?? {}, records);
     for (const { key, reason } of refused)
-      this.report('label', id, `label "${key.slice(0, MAX_SHOWN)}" of the machine is not taken: it ${reason}`);
+      this.report('label', id, `label ${quotedKey(key)} of the machine is not taken: it ${reason}`);
     const done = await this.after(id, async () =>
       this.byEntry.get(id) === registration ? this.writer.put(entry) : 'gone',
     );
