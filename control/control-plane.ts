@@ -27,6 +27,7 @@ import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
+import { isHeld } from './ca/joins.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
@@ -53,8 +54,10 @@ import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
 import { endDraining } from './workloads/drained-entries.ts';
+import { MachineLabels } from './workloads/machine-labels.ts';
 import { groupReader } from './workloads/read-group.ts';
-import { CLEANUP_SECONDS, Registrations } from './workloads/registrations.ts';
+import { CLEANUP_SECONDS, RETURN_MS, Registrations } from './workloads/registrations.ts';
+import { VanishedProxies } from './workloads/vanished-proxies.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -85,7 +88,10 @@ export interface ControlPlaneOptions {
   connectionLimits?: Partial<ConnectionLimits>;
   /** Seconds after its end in which a certificate may still rejoin; 0: never. Default: REJOIN_GRACE_SECONDS. */
   rejoinGrace?: number;
-  /** Seconds from the moment that a registered machine has left to the removal of its entry. Default: CLEANUP_SECONDS. */
+  /**
+   * Seconds from the moment that a registered machine has left to the removal of its entry, and of a hand-written entry to that
+   * of its health. Default: CLEANUP_SECONDS.
+   */
   workloadCleanup?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
@@ -147,7 +153,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       folder: data,
       trustDomain,
       issuer: server.url,
-      isRevoked: (id) => joins.get(id)?.revoked !== undefined,
+      isHeld: (id) => isHeld(joins, id),
     });
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
@@ -195,23 +201,43 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     processMetrics(metrics);
     const events = eventsTo(counted, controlLog(log, Date.now));
+    const cleanupMs = (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000;
     const registrations = new Registrations({
       store,
       group: groupReader(store),
       view: () => mesh.current(),
       joinOf: (serial) => joins.ofSerial(serial),
-      cleanupMs: (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000,
+      cleanupMs,
       events,
       report,
     });
     undo.splice(1, 0, () => registrations.close());
     await registrations.start();
     mesh.onChange((_view, change) => registrations.follow(change));
+    const vanished = new VanishedProxies({
+      store,
+      view: () => mesh.current(),
+      graceMs: cleanupMs,
+      returnMs: RETURN_MS,
+      report,
+    });
+    undo.splice(1, 0, () => vanished.close());
+    vanished.start(view.resources('WorkloadEntry'));
+    const machineLabels = new MachineLabels({
+      joinOf: (serial) => joins.ofSerial(serial),
+      groups: () => mesh.current().resources('WorkloadGroup'),
+      events,
+    });
     const trust = new TrustFeed(joins, () => authority.trustBundle);
     const discovery: DiscoveryService = new DiscoveryService({
       trust,
+      admit: (node, serial) => machineLabels.admit(node, serial),
       seen: (proxy, isNew) => {
-        if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
+        vanished.seen(proxy);
+        if (isNew) {
+          machineLabels.report(proxy.node);
+          endDraining(store, mesh.current(), proxy.node).catch(report);
+        }
         return registrations.seen(proxy);
       },
       compile: compileInSlices,
@@ -220,7 +246,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
-      advise: (current, node, session) => registrations.noteOn(session) ?? servesNothing(current, node),
+      advise: (current, node, session) =>
+        registrations.noteOn(session) ?? machineLabels.noteOn(node) ?? servesNothing(current, node),
       events,
       log,
     });

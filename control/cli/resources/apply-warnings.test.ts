@@ -83,7 +83,7 @@ it('tulle apply warns of fields without effect, at their line and column', async
 kind: WorkloadGroup
 metadata: {name: g}
 spec:
-  template: {serviceAccount: g, ports: {http: 8080}}
+  template: {serviceAccount: g, address: 10.0.0.1}
 `,
   );
   const lines: string[] = [];
@@ -92,6 +92,6 @@ spec:
   const server = new Server('https://x', undefined, undefined);
   await apply(server, { paths: [file], recursive: false }, 'default', { dryRun: 'client', fields: 'Strict' });
   expect(lines.filter((line) => line !== '')).toEqual([
-    expect.stringMatching(/^Warning: .*group\.yaml:5:\d+: WorkloadGroup g: spec\.template\.ports\.http: has no effect/),
+    expect.stringMatching(/^Warning: .*group\.yaml:5:\d+: WorkloadGroup g: spec\.template\.address: has no effect/),
   ]);
 });
