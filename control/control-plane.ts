@@ -29,6 +29,7 @@ import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
+import { isHeld } from './ca/joins.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
 import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
@@ -55,6 +56,7 @@ import { eventsTo } from './telemetry/events.ts';
 import { startMetricsServer } from './telemetry/metrics-server.ts';
 import { processMetrics } from './telemetry/process-metrics.ts';
 import { endDraining } from './workloads/drained-entries.ts';
+import { MachineLabels } from './workloads/machine-labels.ts';
 import { groupReader } from './workloads/read-group.ts';
 import { CLEANUP_SECONDS, RETURN_MS, Registrations } from './workloads/registrations.ts';
 import { VanishedProxies } from './workloads/vanished-proxies.ts';
@@ -154,7 +156,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       folder: data,
       trustDomain,
       issuer: server.url,
-      isRevoked: (id) => joins.get(id)?.revoked !== undefined,
+      isHeld: (id) => isHeld(joins, id),
     });
 
     const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
@@ -224,12 +226,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     undo.splice(1, 0, () => vanished.close());
     vanished.start(view.resources('WorkloadEntry'));
+    const machineLabels = new MachineLabels({
+      joinOf: (serial) => joins.ofSerial(serial),
+      groups: () => mesh.current().resources('WorkloadGroup'),
+      events,
+    });
     const trust = new TrustFeed(joins, () => authority.trustBundle);
     const discovery: DiscoveryService = new DiscoveryService({
       trust,
+      admit: (node, serial) => machineLabels.admit(node, serial),
       seen: (proxy, isNew) => {
-        if (isNew) endDraining(store, mesh.current(), proxy.node).catch(report);
         vanished.seen(proxy);
+        if (isNew) {
+          machineLabels.report(proxy.node);
+          endDraining(store, mesh.current(), proxy.node).catch(report);
+        }
         return registrations.seen(proxy);
       },
       compile: compileInSlices,
@@ -238,7 +249,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       withheldFeatures: new Set(options.withheldFeatures),
       limits: options.sessionLimits ?? {},
       status,
-      advise: (current, node, session) => registrations.noteOn(session) ?? servesNothing(current, node),
+      advise: (current, node, session) =>
+        registrations.noteOn(session) ?? machineLabels.noteOn(node) ?? servesNothing(current, node),
       events,
       log,
     });

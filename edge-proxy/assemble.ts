@@ -33,6 +33,7 @@ import { ownListenerRefusals } from './telemetry/own-listener-stats.ts';
 import { type OwnNode, ownNode } from './telemetry/own-node.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
+import { reportUpstreamHttp2 } from './telemetry/upstream-http2-stats.ts';
 import { WorkloadDirectory } from './upstream/workload-directory.ts';
 import { WorkerPool } from './workers/pool.ts';
 import { poolPart, workerInit } from './workers/pool-part.ts';
@@ -90,6 +91,7 @@ export function assemble(
   const shed = new OverloadState(random);
   const admission = new Admission(stats, shed, limits.connections, limits.drainMs, limits.closeOnExpiry);
   tellHealthChecks(stats, () => clusters.values());
+  reportUpstreamHttp2(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
   const proxy = new DataPlane(runtime, {
     compilers: compilersOf({ ...env, runtime, workloads, stats: countersOf(stats) }, telemetry, clusters, workloads),
@@ -300,7 +302,8 @@ export async function startStaticProxy(
   const at = bootstrap.admin?.address?.socketAddress;
   const port = settings['admin-port'] ?? at?.portValue ?? settings.defaultAdminPort;
   const admin = adminOf({ runtime, version }, part, nodeId, state);
-  life.listening = await serveAdmin(runtime, at?.address ?? settings['admin-address'], port, admin);
+  const adminAddress = at?.address ?? settings['admin-address'];
+  life.listening = await serveAdmin(runtime, adminAddress, port, admin, taken.statsCompression);
   part.refuseConnectionsTo(life.listening);
   const { port: adminPort } = life.listening;
   return { adminPort, ready: Promise.resolve(), ports: () => portsOf(part), stop: life.stop };

@@ -210,7 +210,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     refused: () => discovery.state.refused,
   });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
-  life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
+  life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin, taken.statsCompression);
   proxy.refuseConnectionsTo(life.listening);
   const at = settings['stats-address'];
   stats = at && (await serveStats(runtime, at, admin));

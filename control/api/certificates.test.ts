@@ -11,6 +11,7 @@ import { parseSvid } from '../../shared/identity/svid.ts';
 import { Accounts } from '../ca/accounts.ts';
 import { openAuthority } from '../ca/authority.ts';
 import { JoinTokens } from '../ca/join-tokens.ts';
+import { isHeld } from '../ca/joins.ts';
 import { type JwtSvids, openJwtSvids } from '../ca/jwt-svids.ts';
 import { randomSerial } from '../ca/key-material.ts';
 import { openJoins } from '../ca/life/sqlite-joins.ts';
@@ -36,7 +37,7 @@ beforeAll(async () => {
     folder,
     trustDomain: 'td',
     issuer: 'https://control',
-    isRevoked: (join) => joins.get(join)?.revoked !== undefined,
+    isHeld: (one) => isHeld(joins, one),
   });
   const tokens = new JoinTokens(memoryTokenStore());
   store = memoryStore();

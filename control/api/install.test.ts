@@ -51,6 +51,24 @@ describe('what bare machines download', () => {
     writeFileSync(join(folder, 'tulle.tgz'), content);
   });
 
+  it('counts neither a request without a body, nor a download that has ended or stalled', async () => {
+    const large = mkdtempSync(join(folder, 'large-'));
+    const bytes = 4 << 20;
+    writeFileSync(join(large, 'tulle.tgz'), Buffer.alloc(bytes));
+    const listed = [{ name: 'tulle.tgz', sha256: sha256(''), bytes }];
+    writeFileSync(join(large, 'manifest.json'), JSON.stringify({ version: '0', files: listed }));
+    const app = installRoutes({ folder: large, report: (error) => void reported.push(error), stalledMs: 1000 });
+    const from = (remoteAddress: string, method = 'GET') =>
+      app.request('/install/tulle.tgz', { method }, { remoteAddress });
+    for (let i = 0; i < 40; i++) expect((await from('192.0.2.1', 'HEAD')).status).toBe(200);
+    for (let i = 0; i < 10; i++) expect((await (await from('192.0.2.1')).bytes()).length).toBe(bytes);
+    for (let i = 0; i < 8; i++) expect((await from('192.0.2.1')).status).toBe(200);
+    const refused = await from('192.0.2.1');
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2']);
+    expect((await from('192.0.2.2')).status).toBe(200);
+    await expect.poll(async () => (await from('192.0.2.1')).status, { timeout: 5000 }).toBe(200);
+  });
+
   it.each([undefined, tmpdir()])('is named as missing without a build (%s)', async (path) => {
     for (const url of ['/install', '/install/join.sh', '/install/tulle.tgz']) {
       const answer = await routes(path).request(url);

@@ -1,6 +1,6 @@
 /** What a bare machine downloads to join: the installer script, the package, and the single executables. No secrets. */
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readFileSync } from 'node:fs';
+import { createReadStream, existsSync, type ReadStream, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -16,9 +16,16 @@ import {
 import type { ApiEnv } from './caller.ts';
 import { installScript } from './install-script.ts';
 import { ApiError, respondToError } from './resources/status.ts';
+import { networkOf } from './server/connection-limits.ts';
 
-/** A machine downloads once; more at a time than this wait, so that anonymous callers cannot take all of the bandwidth. */
+/**
+ * A machine downloads once; more at a time than this wait, so that anonymous callers cannot take all of the bandwidth. Of one
+ * source (an IPv4 address or an IPv6 /64) a quarter of it, so that none keeps the others from it.
+ */
 const MAX_DOWNLOADS = 32;
+const MAX_OF_SOURCE = 8;
+/** A download that takes nothing for so long has ended. */
+const STALLED_MS = 30_000;
 const NOT_BUILT =
   'this control plane runs from source and has nothing to install: run "npm run build" there and restart it, or install tulle on the machine and use "tulle invite --installed"';
 
@@ -26,6 +33,8 @@ export interface InstallRoutesOptions {
   /** The folder that `npm run build` filled; undefined: there is none. */
   readonly folder: string | undefined;
   readonly report: (error: unknown) => void;
+  /** Default: STALLED_MS. */
+  readonly stalledMs?: number;
 }
 
 /**
@@ -37,11 +46,11 @@ export interface InstallRoutesOptions {
  * Without a build all of them answer 404 and say how to make one.
  * @throws Error where the folder's manifest is not one
  */
-export function installRoutes({ folder, report }: InstallRoutesOptions): Hono<ApiEnv> {
+export function installRoutes({ folder, report, stalledMs = STALLED_MS }: InstallRoutesOptions): Hono<ApiEnv> {
   const built = folder === undefined ? undefined : readBuild(folder);
   const app = new Hono<ApiEnv>();
   app.onError(respondToError(report));
-  let downloads = 0;
+  const downloads: string[] = [];
 
   app.get(INSTALL_PATH, (c) => c.json(needed(built).listing));
 
@@ -57,18 +66,31 @@ export function installRoutes({ folder, report }: InstallRoutesOptions): Hono<Ap
     const from = join(path, file.name);
     if ((await stat(from)).size !== file.bytes)
       throw new Error(`${from}: has another size than ${INSTALL_MANIFEST} says; run "npm run build" again`);
-    if (downloads >= MAX_DOWNLOADS) {
+    const headers = { 'content-type': 'application/octet-stream', 'content-length': String(file.bytes) };
+    // Its answer has no body: a file that was opened for it would never be closed.
+    if (c.req.method === 'HEAD') return c.body(null, 200, headers);
+    const source = networkOf(c.env?.remoteAddress ?? '');
+    if (downloads.length >= MAX_DOWNLOADS || downloads.filter((one) => one === source).length >= MAX_OF_SOURCE) {
       c.header('retry-after', '2');
       throw new ApiError(503, 'ServiceUnavailable', 'too many downloads at a time: attempt it again');
     }
-    downloads++;
+    downloads.push(source);
     const content = createReadStream(from);
-    content.once('close', () => downloads--);
-    c.header('content-type', 'application/octet-stream');
-    c.header('content-length', String(file.bytes));
-    return c.body(Readable.toWeb(content) as ReadableStream);
+    endWhenStalled(content, stalledMs);
+    content.once('close', () => downloads.splice(downloads.indexOf(source), 1));
+    return c.body(Readable.toWeb(content) as ReadableStream, 200, headers);
   });
   return app;
+}
+
+function endWhenStalled(content: ReadStream, stalledMs: number): void {
+  let before = -1;
+  const timer = setInterval(() => {
+    if (content.bytesRead === before) content.destroy(new Error('the download stalled'));
+    before = content.bytesRead;
+  }, stalledMs);
+  timer.unref();
+  content.once('close', () => clearInterval(timer));
 }
 
 interface Build {

@@ -8,7 +8,7 @@ import { JoinTokenError } from '../ca/join-tokens.ts';
 import type { Joins, NewJoin } from '../ca/joins.ts';
 import { EvidenceError, type Judges, judge } from '../join/join-evidence.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
-import { withAddedLabels } from '../workloads/added-labels.ts';
+import { addedLabelViolation, withAddedLabels } from '../workloads/added-labels.ts';
 import { type GroupTemplate, templateOf } from '../workloads/group-template.ts';
 import type { GroupReader } from '../workloads/read-group.ts';
 import type { ApiEnv } from './caller.ts';
@@ -94,7 +94,7 @@ async function answerTo(
     namespace,
     serviceAccount,
     ...(group !== undefined && { group }),
-    labels: withAddedLabels(template?.labels ?? {}, join.labels).labels,
+    labels: withAddedLabels(template?.labels ?? {}, join.labels, addedLabelViolation).labels,
     ports: { ...template?.ports },
     ...(template?.network !== undefined && { network: template.network }),
     ...(template?.locality !== undefined && { locality: template.locality }),

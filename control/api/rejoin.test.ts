@@ -172,3 +172,14 @@ it('takes so many attempts of one address and no more, before it reads them', as
   now += 1000;
   expect((await challenge()).status).toBe(200);
 });
+
+it('counts the addresses of an IPv6 /64 as one, which one host may have all of', async () => {
+  const routes = app();
+  const from = async (remoteAddress: string) => {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' };
+    return (await routes.request('/v1/rejoin/challenge', init, { remoteAddress })).status;
+  };
+  for (let i = 0; i < 100; i++) expect(await from(`2001:db8::${i}`)).toBe(200);
+  expect(await from('2001:db8::ffff')).toBe(429);
+  expect(await from('2001:db8:0:1::1')).toBe(200);
+});

@@ -12,6 +12,7 @@ import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import type { ApiEnv } from './caller.ts';
 import { ApiError, badRequest, forbidden, respondToError } from './resources/status.ts';
 import { verifyClientChain } from './server/client-chain.ts';
+import { networkOf } from './server/connection-limits.ts';
 import { readJson } from './server/read-json.ts';
 
 /** Chains of six certificates, and a CSR. */
@@ -53,13 +54,13 @@ export function rejoinRoutes(options: RejoinRoutesOptions): Hono<ApiEnv> {
   });
 
   app.post('/v1/rejoin/challenge', (c) => {
-    limit.take(c.env?.remoteAddress ?? '');
+    limit.take(networkOf(c.env?.remoteAddress ?? ''));
     c.header('Cache-Control', 'no-store');
     return c.json({ nonce: nonces.create() });
   });
 
   app.post('/v1/rejoin', async (c) => {
-    limit.take(c.env?.remoteAddress ?? '');
+    limit.take(networkOf(c.env?.remoteAddress ?? ''));
     const parsed = RejoinRequest.safeParse(await readJson(c, REQUEST));
     if (!parsed.success) {
       const [issue] = parsed.error.issues;

@@ -81,12 +81,22 @@ export interface Joins {
   renewed(id: string, certificate: JoinCertificate): Promise<Join>;
   /** The holder of a certificate presented it, and the certificate is valid. */
   touch(serial: string): void;
-  /** @param reason one line @returns the join as it is then; undefined: it is not known */
+  /**
+   * @param reason one line
+   * @returns the join as it is then; undefined: it is not known
+   * @throws Error where it cannot be written: it is revoked nevertheless, and is written when it is revoked again
+   */
   revoke(id: string, reason: string): Promise<Join | undefined>;
   /** Whether a certificate is of a revoked join; also false when it is of none. */
   isRevoked(serial: string): boolean;
   /** Certificates of revoked joins that have not expired. */
   revokedCertificates(): readonly JoinCertificate[];
-  /** Calls back after each revocation, once it is durable. @returns ends it */
+  /** Calls back after each revocation, once it is durable or that has failed. @returns ends it */
   onRevoked(changed: () => void): () => void;
+}
+
+/** Whether a join may still have an identity: it is known, and not revoked. One that was forgotten has ended. */
+export function isHeld(joins: Pick<Joins, 'get'>, id: string): boolean {
+  const join = joins.get(id);
+  return join !== undefined && join.revoked === undefined;
 }

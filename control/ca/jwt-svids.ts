@@ -33,8 +33,8 @@ export interface JwtSvidOptions {
   trustDomain: string;
   /** The `iss` of tokens and of the discovery document: the URL at which workloads reach the control API. */
   issuer: string;
-  /** Whether the join of this id was revoked: its tokens authenticate no more. Default: no join was. */
-  isRevoked?: (join: string) => boolean;
+  /** Whether the join of this id may still have an identity: else its tokens authenticate no more. Default: every join. */
+  isHeld?: (join: string) => boolean;
   /** Milliseconds since the epoch. */
   now?: () => number;
 }
@@ -114,8 +114,8 @@ export async function openJwtSvids(options: JwtSvidOptions): Promise<JwtSvids> {
       // Its signature was verified: the claim is of this authority.
       const claim = decodeJwt(token)[JOIN_CLAIM];
       const join = typeof claim === 'string' ? claim : undefined;
-      if (join !== undefined && options.isRevoked?.(join))
-        throw new JwtSvidError('revoked', `token is of join ${join}, which was revoked`);
+      if (join !== undefined && options.isHeld?.(join) === false)
+        throw new JwtSvidError('revoked', `token is of join ${join}, which was revoked or has ended`);
       return { ...verified, join };
     },
   };

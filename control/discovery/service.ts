@@ -84,6 +84,11 @@ export interface DiscoveryOptions {
   readonly clock?: Clock;
   readonly events?: ControlEvents;
   /**
+   * Called for each poll, with the serial number of the caller's certificate; the node that it returns takes the place of the
+   * one that the caller sent, and has its id. An error refuses the poll.
+   */
+  readonly admit?: (node: Node, serial: string | undefined) => Node;
+  /**
    * Called for each poll; a promise is waited for before the answer, and an error refuses the poll, and a new session with it.
    */
   readonly seen?: (proxy: RegisteringProxy, isNew: boolean) => Promise<void> | undefined;
@@ -158,10 +163,11 @@ export class DiscoveryService {
   ): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
       if (typeOfUrl(typeUrl) === undefined) throw new DiscoveryError('invalid', `unknown resource type "${typeUrl}"`);
+    const node = this.admitted(request.node, certificate);
     const known = this.find(request, caller);
-    const session = known ?? this.newSession(request, caller);
+    const session = known ?? this.newSession(node, caller);
     session.rouse('superseded');
-    session.touch(this.permitted(request.node), this.clock.now(), certificate);
+    session.touch(node, this.clock.now(), certificate);
     session.trustVersion = request.trustVersion || undefined;
     this.reportRejected(request);
     session.polls += 1;
@@ -401,6 +407,11 @@ export class DiscoveryService {
     }
   }
 
+  private admitted(sent: Node, certificate: Presented | undefined): Node {
+    const node = this.permitted(sent);
+    return this.options.admit?.(node, certificate?.serial) ?? node;
+  }
+
   /** The node without features that it does not get here: what is compiled and what is answered follow from them. */
   private permitted(node: Node): Node {
     const { clientFeatures } = node;
@@ -418,9 +429,9 @@ export class DiscoveryService {
     return session?.owner === caller && session.node.id === request.node.id ? session : undefined;
   }
 
-  private newSession(request: DiscoveryPoll, caller: string): Session {
+  private newSession(node: Node, caller: string): Session {
     const { perSession } = this.sessions.limits.names;
-    return new Session(randomUUID(), caller, this.permitted(request.node), this.clock.now(), perSession);
+    return new Session(randomUUID(), caller, node, this.clock.now(), perSession);
   }
 
   private add(session: Session): void {

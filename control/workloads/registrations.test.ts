@@ -104,7 +104,7 @@ it('makes the entry that istiod makes, and keeps the labels of the group', async
   const made = (await entry('reviews-10.0.0.5-dc-1'))!;
   expect(made.spec).toEqual({
     address: '10.0.0.5',
-    labels: { app: 'reviews', version: 'v1', rack: 'r1', zone: 'z' },
+    labels: { app: 'reviews', version: 'v1', rack: 'r1' },
     serviceAccount: 'sa',
     ports: { http: 9080 },
     network: 'dc-1',
@@ -113,7 +113,7 @@ it('makes the entry that istiod makes, and keeps the labels of the group', async
   });
   const { uid } = (await store.get(groupKey))!.metadata;
   expect(made.metadata).toMatchObject({
-    labels: { app: 'reviews', version: 'v1', rack: 'r1', zone: 'z' },
+    labels: { app: 'reviews', version: 'v1', rack: 'r1' },
     annotations: {
       note: 'x',
       'istio.io/autoRegistrationGroup': 'reviews',
@@ -126,7 +126,8 @@ it('makes the entry that istiod makes, and keeps the labels of the group', async
   });
   expect(events).toEqual([
     expect.stringContaining('label shop/reviews-10.0.0.5-dc-1 label "app"'),
-    expect.stringContaining('label "security.istio.io/tlsMode" of the machine is not taken: it is reserved'),
+    expect.stringContaining('label "zone" of the machine is not taken: it is neither of the WorkloadGroup nor of'),
+    expect.stringContaining('label "security.istio.io/tlsMode" of the machine is not taken'),
     'created shop/reviews-10.0.0.5-dc-1',
   ]);
 });
@@ -245,7 +246,6 @@ it.each([
     /"none" of namespace "shop" does not exist/,
   ],
   ['no certificate', undefined, {}, 'not-allowed', /certificate/],
-  ['no address of its own', 'a', { INSTANCE_IPS: '0.0.0.0' }, 'not-allowed', /not an address/],
 ])('refuses %s', async (_, serial, more, code, message) => {
   joins.set('x', joinOf('x', 'ratings'));
   joins.set('y', joinOf('y', 'none'));
@@ -254,6 +254,36 @@ it.each([
     message: expect.stringMatching(message),
   });
   expect(await names()).toEqual([]);
+});
+
+it.each([
+  ...['0.0.0.0', '0:0:0:0:0:0:0:0', '::ffff:0.0.0.0', '239.1.1.1', 'ff02::1', '169.254.169.254', 'fe80::1'],
+  ...['unix:///run/app.sock', 'other.example', '10.0.0.5/8'],
+])('refuses the address %s', async (ip) => {
+  await expect(registrations.seen(proxy('a', '10.0.0.5', { INSTANCE_IPS: ip }))).rejects.toMatchObject({
+    code: 'not-allowed',
+    message: expect.stringContaining(`${ip} is not an address`),
+  });
+  expect(await names()).toEqual([]);
+});
+
+it.each([`${'-'.repeat(300)}payments-10.0.0.9`, 'a/b', 'a b', 'x'.repeat(64)])(
+  'refuses the network %s, which would name the entry',
+  async (NETWORK) => {
+    await expect(registrations.seen(proxy('a', '10.0.0.5', { NETWORK }))).rejects.toMatchObject({
+      code: 'not-allowed',
+      message: expect.stringContaining('its network is no name'),
+    });
+    expect(await names()).toEqual([]);
+  },
+);
+
+it('takes no labels of a machine that neither its group nor its invitation gives, besides names for telemetry', async () => {
+  await registrations.seen(
+    proxy('a', '10.0.0.5', { LABELS: { 'a b': 'c', tier: 'x', 'service.istio.io/canonical-name': 'n' } }),
+  );
+  const { labels } = (await entry('reviews-10.0.0.5'))!.spec as { labels: object };
+  expect(labels).toEqual({ app: 'reviews', version: 'v1', rack: 'r1', 'service.istio.io/canonical-name': 'n' });
 });
 
 it('leaves hand-written entries of the same name or address as they are', async () => {

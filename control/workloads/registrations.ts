@@ -7,6 +7,8 @@
  * refused for as long as the first one is connected.
  */
 import { randomBytes } from 'node:crypto';
+import { BlockList, isIP } from 'node:net';
+import { labelValueViolation } from '../../shared/match/labels.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
 import type { Join } from '../ca/joins.ts';
@@ -14,6 +16,7 @@ import { isKind, namespaceOf, specOf } from '../mesh/fields.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
 import { ENTRY_RECORDS } from '../mesh/workload/workload-records.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
+import { quotedKey } from './added-labels.ts';
 import { ADDRESS_CONFLICT, type EntryStore, EntryWriter, entryKey } from './entry-writer.ts';
 import { templateOf, type WorkloadGroup } from './group-template.ts';
 import type { GroupReader } from './read-group.ts';
@@ -195,7 +198,7 @@ export class Registrations {
     const records = { controller: this.controller, join: join?.id, connectedAt: new Date(this.now()) };
     const { entry, refused } = workloadEntryOf(group, machine, join?.labels ?? {}, records);
     for (const { key, reason } of refused)
-      this.report('label', id, `label "${key}" of the machine is not taken: it ${reason}`);
+      this.report('label', id, `label ${quotedKey(key)} of the machine is not taken: it ${reason}`);
     const done = await this.after(id, async () =>
       this.byEntry.get(id) === registration ? this.writer.put(entry) : 'gone',
     );
@@ -213,7 +216,7 @@ export class Registrations {
     { serial }: RegisteringProxy,
     join: Join | undefined,
   ): Promise<WorkloadGroup> {
-    const { namespace, serviceAccount, group: name, address } = machine;
+    const { namespace, serviceAccount, group: name, address, network } = machine;
     const refuse = (code: 'not-allowed' | 'conflict', why: string) => {
       this.report('error', `${namespace}/${name}`, why);
       return new RegistrationError(code, `the machine is not registered: ${why}`);
@@ -221,6 +224,9 @@ export class Registrations {
     if (serial === undefined) throw refuse('not-allowed', 'registration needs a client certificate');
     if (!isUsable(address))
       throw refuse('not-allowed', `${address || 'no address'} is not an address that peers reach`);
+    // It is a part of the entry's name, of which a long one is cut in front.
+    if (labelValueViolation(network) !== undefined)
+      throw refuse('not-allowed', 'its network is no name of at most 63 letters, digits, "-", "_" or "."');
     if (join?.group !== undefined && join.group !== name)
       throw refuse('not-allowed', `it joined for WorkloadGroup "${join.group}", not "${name}"`);
     const group = await this.options.group(namespace, name);
@@ -437,7 +443,26 @@ function isLive({ proxies }: Registration): boolean {
   return false;
 }
 
-/** Not one that means all addresses or a group of hosts (RFC 6890). */
+/**
+ * Addresses that mean all hosts or a group of them, or at each peer another host than here: of a link, as that of the metadata
+ * service of clouds (RFC 6890).
+ */
+const UNUSABLE = new BlockList();
+for (const [subnet, length] of [
+  ['0.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['224.0.0.0', 3],
+] as const)
+  UNUSABLE.addSubnet(subnet, length, 'ipv4');
+for (const [subnet, length] of [
+  ['::', 128],
+  ['fe80::', 10],
+  ['ff00::', 8],
+] as const)
+  UNUSABLE.addSubnet(subnet, length, 'ipv6');
+
+/** An IP address: a name or the path of a Unix socket would lead peers to what the machine chooses of theirs. */
 function isUsable(address: string): boolean {
-  return !/^(|0\.0\.0\.0|::|2(2[4-9]|3\d)\..*|255\..*|ff[0-9a-f]{2}:.*)$/i.test(address);
+  const family = isIP(address);
+  return family !== 0 && !address.includes('%') && !UNUSABLE.check(address, family === 4 ? 'ipv4' : 'ipv6');
 }

@@ -4,7 +4,7 @@ import type { Node } from '../../shared/xds/core.ts';
 import { workloadProbe } from '../compile/node/workload-probe.ts';
 import { labelsOf, specOf, text } from '../mesh/fields.ts';
 import { ENTRY_RECORDS, HEALTH_CHECKED } from '../mesh/workload/workload-records.ts';
-import { type LabelViolation, withAddedLabels } from './added-labels.ts';
+import { addedLabelViolation, type LabelViolation, machineLabelViolation, withAddedLabels } from './added-labels.ts';
 import { templateOf, type WorkloadGroup } from './group-template.ts';
 
 const MAX_NAME = 253;
@@ -67,8 +67,8 @@ export function workloadEntryOf(
   { controller, join, connectedAt }: EntryRecords,
 ): { entry: Resource; refused: readonly LabelViolation[] } {
   const { labels: groups, annotations, ports, network, locality, weight, serviceAccount } = templateOf(group);
-  const invited = withAddedLabels(groups, added);
-  const { labels, refused } = withAddedLabels(invited.labels, machine.labels);
+  const invited = withAddedLabels(groups, added, addedLabelViolation);
+  const { labels, refused } = withAddedLabels(invited.labels, machine.labels, machineLabelViolation);
   const ownNetwork = machine.network || network;
   const ownLocality = machine.locality || locality;
   const { apiVersion, kind, metadata } = group;

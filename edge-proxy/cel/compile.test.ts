@@ -103,7 +103,7 @@ describe('an expression', () => {
 
   it('is refused, with the reason', () => {
     for (const [expression, reason] of [
-      ['response.code >=', 'cannot be read'],
+      ['response.code >=', 'must be a CEL expression'],
       ['"a".substring(1)', 'substring(): there is no such function here'],
       ['string(1)', 'string(): there is no such function here'],
       ['[1].exists(x, x > 0)', 'exists(): loops'],
@@ -112,7 +112,7 @@ describe('an expression', () => {
       ["has(request['path'])", 'has(): takes one field'],
       ['size(1, 2)', 'size(): takes 1'],
       [`'${'a'.repeat(5000)}' == ''`, 'must be at most 4096 characters long'],
-      [`${'('.repeat(200)}1${')'.repeat(200)}`, 'cannot be read'],
+      [`${'('.repeat(200)}1${')'.repeat(200)}`, 'must be a CEL expression'],
     ] as const)
       expect(celRefusal(expression), expression).toContain(reason);
     expect(() => compileCel('nope(1)', clock)).toThrow(CelError);

@@ -4,7 +4,7 @@ import { DataPlane } from '../proxy.ts';
 import { currentRuntime } from '../runtime/index.ts';
 import { proxyCompilers } from '../xds/compilers.ts';
 import type { ConfigTarget } from './config-target.ts';
-import { RefusedListeners, TRIED_AGAIN } from './refused-listeners.ts';
+import { RefusedListeners, SET_BIND, TRIED_AGAIN } from './refused-listeners.ts';
 
 /** Time in the test's hands. */
 class Timers {
@@ -141,7 +141,7 @@ describe('a port that another process has', () => {
     };
     const refused = await listeners.apply(upsert(listener));
     expect(refused.get('listeners/l')).toBe(
-      `cannot listen on 127.0.0.1:${port}: the port is in use by another process; stop it or choose another port; ${TRIED_AGAIN}`,
+      `cannot listen on 127.0.0.1:${port}: the port is in use by another process; stop it or choose another port; ${SET_BIND}; ${TRIED_AGAIN}`,
     );
     await attempt();
     expect([opened, proxy.bound.size]).toEqual([[], 0]);

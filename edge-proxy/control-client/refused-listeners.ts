@@ -28,6 +28,13 @@ const FIRST_MS = 1000;
 const LONGEST_MS = 30_000;
 /** What the reason of a refusal says besides. */
 export const TRIED_AGAIN = 'it is tried again with back-off';
+/** What helps in the mesh's configuration where an address cannot be had. */
+export const SET_BIND =
+  'where a Gateway or a Sidecar asks for it, set "bind" of its server or listener to a free address of this machine';
+const ADDRESS_REFUSED = /^cannot listen on .*: the (?:port is in use|address belongs to no interface)/;
+
+const withRemedy = (reason: string): string =>
+  `${reason}; ${ADDRESS_REFUSED.test(reason) ? `${SET_BIND}; ` : ''}${TRIED_AGAIN}`;
 
 export class RefusedListeners implements ConfigTarget {
   private readonly options: RefusedListenersOptions;
@@ -54,7 +61,7 @@ export class RefusedListeners implements ConfigTarget {
         if (reason === undefined) continue;
         added = true;
         this.waiting.set(name, { resource, reason });
-        refused.set(`listeners/${name}`, `${reason}; ${TRIED_AGAIN}`);
+        refused.set(`listeners/${name}`, withRemedy(reason));
       }
       if (added) {
         this.backoff.reset();
@@ -98,7 +105,7 @@ export class RefusedListeners implements ConfigTarget {
         opened(name);
       } else if (reason !== entry.reason) {
         entry.reason = reason;
-        log(`config refused: listeners/${name}: ${reason}; ${TRIED_AGAIN}`);
+        log(`config refused: listeners/${name}: ${withRemedy(reason)}`);
       }
     }
     this.schedule();

@@ -74,6 +74,11 @@ describe('queries', () => {
     ['no question', changed(5, 0), RCODE.FORMERR],
     ['two questions', changed(5, 2), RCODE.FORMERR],
     ['an answer', bytes(changed(7, 1), 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4), RCODE.FORMERR],
+    [
+      'more records than a query has',
+      bytes(changed(11, 9), ...Array.from({ length: 9 }, () => [0, 0, 16, 0, 1, 0, 0, 0, 0, 0, 0]).flat()),
+      RCODE.FORMERR,
+    ],
     ['a question that is cut off', good.subarray(0, good.length - 1), RCODE.FORMERR],
     ['a compressed name', bytes(good.subarray(0, 12), 0xc0, 12, 0, 1, 0, 1), RCODE.FORMERR],
     ['another opcode', changed(2, 0x28), RCODE.NOTIMP],

@@ -13,6 +13,9 @@ import {
   TYPE,
 } from './protocol.ts';
 
+/** Of a query: OPT, a signature, and the SOA of a zone transfer; each costs the reading of its names. */
+const MAX_QUERY_RECORDS = 8;
+
 interface Header {
   readonly id: number;
   readonly flags: number;
@@ -67,14 +70,14 @@ export function readQuery(bytes: Uint8Array): Query | BadQuery | undefined {
     edns,
   });
   if (opcode !== 0) return bad(RCODE.NOTIMP);
-  if (header.questions !== 1) return bad(RCODE.FORMERR);
+  const { answers, authorities, additionals } = header;
+  if (header.questions !== 1 || answers + authorities + additionals > MAX_QUERY_RECORDS) return bad(RCODE.FORMERR);
   let question: Question | undefined;
   try {
     question = readQuestion(bytes);
     const { edns } = readRecords(bytes, HEADER_BYTES + question.bytes.length, header);
     // A zone transfer's authority section holds the client's SOA; it is refused by its type.
-    if (header.answers > 0 || (header.authorities > 0 && question.type !== TYPE.IXFR))
-      return bad(RCODE.FORMERR, question, edns);
+    if (answers > 0 || (authorities > 0 && question.type !== TYPE.IXFR)) return bad(RCODE.FORMERR, question, edns);
     if (edns && edns.version > 0) return bad(RCODE.BADVERS, question, edns);
     const authenticData = (flags & FLAG.AD) !== 0;
     const checkingDisabled = (flags & FLAG.CD) !== 0;

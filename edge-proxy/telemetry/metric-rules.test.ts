@@ -147,6 +147,6 @@ it('counts what flows on open connections and streams, of all rules', () => {
 it('refuses expressions that cannot be used, by their tag', () => {
   const config = { metrics: [{ name: 'requests_total', dimensions: { a: 'nope(' } }] };
   expect(() => compileMetricRules(config, (ms) => ms)).toThrow(
-    'istio.stats: metrics[0].dimensions["a"]: cannot be read',
+    'istio.stats: metrics[0].dimensions["a"]: must be a CEL expression',
   );
 });

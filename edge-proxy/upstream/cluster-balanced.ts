@@ -1,4 +1,5 @@
 /** The implementation of Cluster: membership, health, balancing and counts of one compiled cluster. */
+import type { UpstreamHttp2Stats } from '../http/codec/h2/upstream-stats.ts';
 import type { Balancer } from './balancing/balancer.ts';
 import { buildLevels, type Health, type LocalityGroup, type PriorityOptions } from './balancing/priority-set.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
@@ -27,6 +28,7 @@ export interface Inheritance {
   readonly hosts: Map<string, HostState>;
   readonly outliers: Map<string, OutlierState>;
   readonly checks: CheckCounts;
+  readonly http2: UpstreamHttp2Stats;
   /** Last good addresses by host name. */
   readonly resolved: Map<string, readonly string[]>;
 }
@@ -67,6 +69,7 @@ export class BalancedCluster implements Cluster {
   readonly destination: Cluster['destination'];
   readonly use: Use;
   readonly recent: RequestWindow | undefined;
+  readonly http2: UpstreamHttp2Stats;
   readonly high: Cluster;
   readonly inheritance: Inheritance;
   /** Set for clusters whose requests say where they go. */
@@ -106,6 +109,7 @@ export class BalancedCluster implements Cluster {
     this.maxConnectionMs = options.maxConnectionMs;
     this.dial = options.dial;
     this.use = inheritance.use;
+    this.http2 = inheritance.http2;
     this.errorStatuses = options.errorStatuses;
     this.recent = recentOf(options.limits, options.now);
     const recent = recentOf(options.highLimits, options.now);
@@ -253,6 +257,7 @@ class HighPriority implements Cluster {
   readonly connectTimeoutMs: number;
   readonly limits: Limits;
   readonly use: Use;
+  readonly http2: UpstreamHttp2Stats;
   readonly recent: RequestWindow | undefined;
   readonly maxRequestsPerConnection: number;
   readonly maxStreamMs: number;
@@ -272,6 +277,7 @@ class HighPriority implements Cluster {
     this.connectTimeoutMs = cluster.connectTimeoutMs;
     this.limits = limits;
     this.use = use;
+    this.http2 = cluster.http2;
     this.recent = recent;
     this.maxRequestsPerConnection = cluster.maxRequestsPerConnection;
     this.maxStreamMs = cluster.maxStreamMs;

@@ -1,5 +1,6 @@
 /** A compiled upstream cluster: endpoints, load balancing, health, circuit breakers. */
 import type { ProtocolName, UpstreamProtocol } from '../http/codec/codecs.ts';
+import type { UpstreamHttp2Stats } from '../http/codec/h2/upstream-stats.ts';
 import type { HeaderMap } from '../http/message/header-map.ts';
 import type { ConnectionEnds, DialTarget, TlsContext } from '../runtime/runtime.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
@@ -136,6 +137,8 @@ export interface Cluster extends Circuit {
   readonly destination: { readonly host: string; readonly name: string; readonly namespace: string } | undefined;
   /** Live counts against `limits`. */
   readonly use: Use;
+  /** What its HTTP/2 connections count, whatever their routing priority; absent: nothing reads it. */
+  readonly http2?: UpstreamHttp2Stats;
   /** The same cluster for routes of HIGH priority: limits, counts and connections of its own. */
   readonly high?: Cluster;
   /** What its connection pools are kept by; absent: `name`. */

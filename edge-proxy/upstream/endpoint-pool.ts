@@ -1,8 +1,10 @@
 /**
  * The connections to one endpoint with one protocol and TLS context, and the requests that wait for a stream on one of them.
  */
+
 import { batchClock } from '../http/codec/batch-clock.ts';
 import type { UpstreamProtocol } from '../http/codec/codecs.ts';
+import type { UpstreamHttp2Stats } from '../http/codec/h2/upstream-stats.ts';
 import type { Clock, Runtime, TlsContext } from '../runtime/runtime.ts';
 import type { Cluster, Endpoint } from './cluster.ts';
 import { type DialFailure, dial, targetOf } from './dial.ts';
@@ -60,6 +62,10 @@ export class EndpointPool {
     this.tls = reach.tls;
     this.expectedStreams = reach.protocol.expectedStreams;
     this.onEmpty = onEmpty;
+  }
+
+  get http2(): UpstreamHttp2Stats | undefined {
+    return this.cluster.http2;
   }
 
   /** An update of the cluster that keeps its counts and its protocol keeps the connections, under the new limits. */

@@ -1,11 +1,14 @@
 /** A connection of a pool: how many streams it carried and how old it is, whatever protocol it speaks. */
 import type { UpstreamConnection, UpstreamConnectionOwner, UpstreamProtocol } from '../http/codec/codecs.ts';
+import type { UpstreamHttp2Stats } from '../http/codec/h2/upstream-stats.ts';
 import type { UpstreamStream } from '../http/message/stream.ts';
 import type { Connection } from '../runtime/runtime.ts';
 import type { StreamClient } from './stream-client.ts';
 
 /** The pool as its connections see it. */
 export interface ConnectionPool {
+  /** Where the connections of its cluster are counted. */
+  readonly http2?: UpstreamHttp2Stats | undefined;
   onCapacity(connection: PooledConnection): void;
   onClosed(connection: PooledConnection): void;
   /** It takes no further stream. */
@@ -15,6 +18,7 @@ export interface ConnectionPool {
 export class PooledConnection implements UpstreamConnectionOwner {
   private readonly pool: ConnectionPool;
   private readonly connection: UpstreamConnection;
+  readonly http2: UpstreamHttp2Stats | undefined;
   /** Monotonic milliseconds at which it was there. */
   readonly openedAt: number;
   /** Monotonic milliseconds at which its last stream ended. */
@@ -28,6 +32,7 @@ export class PooledConnection implements UpstreamConnectionOwner {
 
   constructor(pool: ConnectionPool, connection: Connection, protocol: UpstreamProtocol, openedAt: number) {
     this.pool = pool;
+    this.http2 = pool.http2;
     this.openedAt = openedAt;
     this.connection = protocol.connect(connection, this);
   }

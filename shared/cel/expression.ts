@@ -89,7 +89,7 @@ export function parseCel(expression: string, { strings = false }: CelOptions = {
   try {
     ast = parserOf().parse(expression).ast;
   } catch (error) {
-    throw new CelError(`cannot be read: ${firstLine(error)}`);
+    throw new CelError(`must be a CEL expression: ${firstLine(error)}`);
   }
   return read(ast, strings);
 }

@@ -53,6 +53,8 @@ export const ProxyConfigAnswer = z.object({
   concurrency: z.int().min(0).max(2147483647).optional(),
   /** Downstream connections of the process; absent: no limit. */
   maxConnections: z.int().min(1).max(2147483647).optional(),
+  /** False: metrics are not served compressed; absent: they are, to clients that accept it. */
+  statsCompression: z.boolean().optional(),
   /** How long connections of a removed listener stay open. */
   drainDuration: duration().optional(),
   /** How long connections may finish at shutdown. */

@@ -61,7 +61,7 @@ export interface Rate {
 export const REJOIN_RATES = { address: { burst: 100, perSecond: 10 }, all: { burst: 500, perSecond: 200 } } as const;
 const MAX_ADDRESSES = 10_000;
 
-/** Token buckets: one an address, and one for all. */
+/** Token buckets: one of a source, and one for all. */
 export class RejoinLimit {
   readonly #now: () => number;
   readonly #all: Bucket;

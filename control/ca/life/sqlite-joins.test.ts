@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { NewJoin } from '../joins.ts';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { isHeld, type NewJoin } from '../joins.ts';
 import { randomSerial } from '../key-material.ts';
+import { JoinTable } from './join-table.ts';
 import { firstSerial, readSerial, serialOf } from './serials.ts';
 import { openJoins } from './sqlite-joins.ts';
 
@@ -128,6 +129,30 @@ it('adopts a certificate of an earlier version once', async () => {
 
 it('refuses a certificate of a join that it does not know', async () => {
   await expect(joins.forRenewal(firstSerial())).rejects.toMatchObject({ code: 'unknown' });
+});
+
+it('holds no join that is revoked, also when its record is forgotten', async () => {
+  const { id } = await joins.begin(reviews, certificate());
+  expect(isHeld(joins, id)).toBe(true);
+  await joins.revoke(id, 'by command');
+  expect(isHeld(joins, id)).toBe(false);
+  now += 2 * HOUR + 1;
+  await joins.begin(reviews, certificate());
+  expect([joins.get(id), isHeld(joins, id)]).toEqual([undefined, false]);
+});
+
+it('revokes where the disk fails, says so, and writes it when it is asked again', async () => {
+  const begun = await joins.begin(reviews, certificate());
+  let changes = 0;
+  joins.onRevoked(() => changes++);
+  vi.spyOn(JoinTable.prototype, 'write').mockRejectedValueOnce(new Error('disk full'));
+  await expect(joins.revoke(begun.id, 'by command')).rejects.toThrow('disk full');
+  expect([changes, joins.isRevoked(begun.serial)]).toEqual([1, true]);
+  expect(joins.revokedCertificates()).toHaveLength(1);
+  expect(await joins.revoke(begun.id, 'once more')).toMatchObject({ reason: 'by command' });
+  await reopen();
+  expect(joins.get(begun.id)).toMatchObject({ revoked: now, reason: 'by command' });
+  expect(joins.revokedCertificates()).toHaveLength(1);
 });
 
 it('hands out no certificate of a join that was revoked while it was signed', async () => {

@@ -40,6 +40,8 @@ class SqliteJoins implements Joins {
   readonly #adopted = new Map<string, string>();
   /** Serial numbers of revoked certificates and their ends. */
   readonly #revoked = new Map<string, number>();
+  /** Revoked joins whose revocation is not on disk yet. */
+  readonly #unwritten = new Set<string>();
   readonly #listeners = new Set<() => void>();
   #nextSweep = 0;
 
@@ -126,18 +128,26 @@ class SqliteJoins implements Joins {
 
   async revoke(id: string, reason: string): Promise<Join | undefined> {
     const before = this.#records.get(id);
-    if (!before || before.revoked !== undefined) return before;
-    const record = { ...before, revoked: this.#now(), reason };
+    const isNew = before?.revoked === undefined;
+    if (!before || (!isNew && !this.#unwritten.has(id))) return before;
+    const record = isNew ? { ...before, revoked: this.#now(), reason } : before;
     this.#hold(record);
+    this.#unwritten.add(id);
     // Without waiting: what is refused from now on must not depend on the disk.
     for (const one of this.#certificatesOf(record)) this.#revoked.set(one.serial, one.notAfter);
-    this.#log(
-      `join ${id} of ${record.namespace}/${record.serviceAccount} (${record.by}) is revoked: ${reason}`,
-      'warn',
-    );
-    await this.#table.write({ record });
-    for (const one of this.#certificatesOf(record)) this.#revoked.set(one.serial, one.notAfter);
-    for (const changed of this.#listeners) changed();
+    if (isNew)
+      this.#log(
+        `join ${id} of ${record.namespace}/${record.serviceAccount} (${record.by}) is revoked: ${reason}`,
+        'warn',
+      );
+    try {
+      await this.#table.write({ record });
+      this.#unwritten.delete(id);
+    } finally {
+      // Also where the disk has no room: the mesh refuses it until a restart, and the next call writes it.
+      for (const one of this.#certificatesOf(record)) this.#revoked.set(one.serial, one.notAfter);
+      for (const changed of this.#listeners) changed();
+    }
     return record;
   }
 
@@ -207,6 +217,7 @@ class SqliteJoins implements Joins {
 
   #drop({ id, adopted }: JoinRecord): void {
     this.#records.delete(id);
+    this.#unwritten.delete(id);
     if (adopted !== undefined) this.#adopted.delete(adopted);
   }
 

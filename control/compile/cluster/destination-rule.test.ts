@@ -488,6 +488,14 @@ describe('what is not in force as written is said', () => {
     ];
     const route = ['near', 'far'].map((subset) => ({ destination: { host: 'web.test', subset }, weight: 50 }));
     const service = resource('VirtualService', 'web', { hosts: ['web.test'], tcp: [{ route }] });
+    const found = inOneGo(compileInSlices(viewOf({ subsets, others: [service] }), node('sidecar'))).errors;
+    expect(found).toContainEqual({
+      about: service,
+      reason: 'RuleNotTranslated',
+      message: expect.stringMatching(
+        /^spec\.tcp: the destinations .*near\S*, .*far\S* of one route have different tunnels/,
+      ),
+    });
     expect(notesOf({ subsets, others: [service] }).join('\n')).toContain('have different tunnels');
     expect(holds(seen({ subsets, others: [service] }, 7000).leads, '"cluster":"BlackHoleCluster"')).toBe(true);
     const same = [subsets[1]!, { ...subsets[1]!, name: 'near' }];

@@ -1,7 +1,7 @@
 /** Gateway servers that are not HTTP: TCP, TLS that ends here, TLS passed through by SNI, and AUTO_PASSTHROUGH. */
 import type { ResourceOfKind } from '../../../shared/resources/registry.ts';
 import type { Cluster, ClusterLoadAssignment } from '../../../shared/xds/cluster.ts';
-import type { FilterChain, NetworkFilter } from '../../../shared/xds/listener.ts';
+import type { NetworkFilter } from '../../../shared/xds/listener.ts';
 import { specOf } from '../../mesh/fields.ts';
 import type { RouteForm } from '../../mesh/routes/route-form.ts';
 import type { MeshEndpoint, MeshService, MeshSettings, ServicePort } from '../../mesh/view.ts';
@@ -23,7 +23,7 @@ import type { Finding } from '../output/finding.ts';
 import { type Produced, produced } from '../output/produced.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { pluginFilters } from '../plugins/plugin-filters.ts';
-import { applies, chainOf, destinationFilter, distinctChains, type L4Routes, sniMatch } from '../routes/l4-routes.ts';
+import { applies, chainOf, destinationFilter, type L4Routes, type OwnedChain, sniMatch } from '../routes/l4-routes.ts';
 import type { Services } from '../scope/scope.ts';
 import type { Authorization } from '../security/authorization.ts';
 import type { MtlsModes } from '../security/peer-authentication.ts';
@@ -42,7 +42,6 @@ export interface GatewayL4 extends L4Routes {
   /** Those that select the gateway. */
   readonly plugins: readonly Plugin[];
   readonly unserved: Unserved;
-  note(message: string): void;
 }
 
 /** Policies of the gateway come before the bytes move on. */
@@ -71,25 +70,30 @@ export function tcpServerFilters(input: GatewayL4, server: GatewayServer): Netwo
 }
 
 /** PASSTHROUGH: a chain for each `tls` match, found by SNI; the bytes continue as they are. */
-export function passthroughChains(input: GatewayL4, server: GatewayServer): FilterChain[] {
-  const chains: FilterChain[] = [];
+export function passthroughChains(input: GatewayL4, server: GatewayServer): OwnedChain[] {
+  const chains: OwnedChain[] = [];
   for (const form of bound(input, server))
     for (const rule of form.tls)
       for (const match of rule.match)
         if (applies(input, match, server.gateway, server.port))
-          chains.push(
-            chainOf(sniMatch(match), guarded(input, server, destinationFilter(input, form, rule, server.port))),
-          );
+          chains.push({
+            chain: chainOf(sniMatch(match), guarded(input, server, destinationFilter(input, form, rule, server.port))),
+            owner: { about: form.origin.resource, path: 'spec.tls' },
+          });
   if (chains.length === 0) input.unserved(server, 'no VirtualService has a tls route for it');
-  return distinctChains(`of Gateway ${server.gateway}`, chains, input.note);
+  return chains;
 }
 
 /** AUTO_PASSTHROUGH: the SNI of a mesh connection names its cluster; no route is asked. */
-export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): FilterChain[] {
+export function autoPassthroughChains(input: GatewayL4, server: GatewayServer): OwnedChain[] {
   const hosts = server.hosts.map((host) => host.slice(host.indexOf('/') + 1));
-  return sniTargets(input.services, input.destinations.rule, hosts).map(({ name }) =>
-    chainOf({ applicationProtocols: MESH_ALPN, serverNames: [name] }, guarded(input, server, tcpProxy(input, name))),
-  );
+  return sniTargets(input.services, input.destinations.rule, hosts).map(({ name }) => ({
+    chain: chainOf(
+      { applicationProtocols: MESH_ALPN, serverNames: [name] },
+      guarded(input, server, tcpProxy(input, name)),
+    ),
+    owner: { about: server.owner, path: server.path },
+  }));
 }
 
 export interface SniClustersInput

@@ -109,6 +109,7 @@ describe('servers of one port', () => {
       ['0.0.0.0_443'],
       [
         'RuleWithoutEffect two: spec.servers[2]: port 443: other servers of the port have its hosts a.test (default/one): not served',
+        'RuleWithoutEffect two: spec.servers[1]: listener port 443: a.test belongs to an earlier route or server',
       ],
     ],
     [

@@ -12,7 +12,7 @@ import { frozen } from '../output/shared-resource.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import { pluginFilters, pluginsFor } from '../plugins/plugin-filters.ts';
 import { formRoutes } from '../routes/form-routes.ts';
-import { chainOf, distinctChains } from '../routes/l4-routes.ts';
+import { chainOf, distinctChains, type OwnedChain } from '../routes/l4-routes.ts';
 import { joinedFor } from '../routes/precedence.ts';
 import { routeConfiguration } from '../routes/routes.ts';
 import type { Services } from '../scope/scope.ts';
@@ -136,7 +136,6 @@ const UNIX = 'unix://';
 
 interface Gateway extends GatewayL4 {
   readonly settings: ProxySettings;
-  onError(finding: Finding): void;
 }
 
 /** A listener, and what its connection managers ask for. */
@@ -224,7 +223,7 @@ function plainChain(gateway: Gateway, port: number, routeName: string, servers: 
 
 /** The chains of servers that end or pass TLS on one port. */
 function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterChain[] {
-  const chains = servers.flatMap((server) => {
+  const chains = servers.flatMap((server): OwnedChain[] => {
     if (server.kind === 'passthrough') return passthroughChains(gateway, server);
     if (server.kind === 'auto-passthrough') return autoPassthroughChains(gateway, server);
     const { settings, caller, unserved } = gateway;
@@ -236,10 +235,10 @@ function tlsChains(gateway: Gateway, servers: readonly GatewayServer[]): FilterC
     if (!transportSocket || !filters) return [];
     const serverNames = serverHosts(server);
     const chain = chainOf(serverNames.includes('*') ? undefined : { serverNames }, filters);
-    return [{ ...chain, transportSocket }];
+    return [{ chain: { ...chain, transportSocket }, owner: { about: server.owner, path: server.path } }];
   });
   // A name can lead to one chain only: the older Gateway's.
-  return distinctChains(`port ${servers[0]?.port}`, chains, gateway.note);
+  return distinctChains(`port ${servers[0]?.port}`, chains, gateway);
 }
 
 /** What one virtual host is made of. */

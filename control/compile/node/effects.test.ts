@@ -194,6 +194,7 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string;
     without: 'accessLogFile: /dev/stdout',
   },
   'defaultConfig.drainDuration': 'defaultConfig: { drainDuration: 7s }',
+  'defaultConfig.statsCompression': 'defaultConfig: { statsCompression: false }',
   'defaultConfig.concurrency': 'defaultConfig: { concurrency: 7 }',
   'defaultConfig.terminationDrainDuration': 'defaultConfig: { terminationDrainDuration: 7s }',
   'defaultConfig.proxyMetadata': 'defaultConfig: { proxyMetadata: { ISTIO_META_HTTP10: "1" } }',

@@ -99,7 +99,10 @@ export function* sidecarOutbound(place: Place): Work<Parts> {
     routes: only(routes, isFree),
     clusters: any.clusters,
   };
-  return partsOf(place, made, { notes: [...outbound.notes, ...any.notes, ...notes], errors });
+  return partsOf(place, made, {
+    notes: [...outbound.notes, ...any.notes, ...notes],
+    errors: [...errors, ...outbound.errors],
+  });
 }
 
 const NO_CLUSTERS: AnyHostClusters = Object.freeze({ clusters: Object.freeze([]), notes: Object.freeze([]) });

@@ -3,7 +3,8 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import type { FilterChain } from '../../../shared/xds/listener.ts';
 import { buildView } from '../../mesh/build-view.ts';
 import { parseMeshConfig } from '../../mesh/mesh-config.ts';
-import { compileWithNotes } from '../node/node.ts';
+import { compileInSlices, compileWithNotes } from '../node/node.ts';
+import { inOneGo } from '../output/compiled-node.ts';
 
 const resource = (kind: string, name: string, spec: object): Resource =>
   ({ apiVersion: 'networking.istio.io/v1', kind, metadata: { name, namespace: 'default' }, spec }) as Resource;
@@ -30,6 +31,9 @@ function compiled(type: 'sidecar' | 'router', resources: Resource[], mesh?: stri
   );
   return { listeners: snapshot.listeners, notes };
 }
+/** What the status of resources and the log say. */
+const errorsOf = (type: 'sidecar' | 'router', resources: Resource[]) =>
+  inOneGo(compileInSlices(buildView(resources, 1), node(type))).errors;
 const target = (chain: FilterChain | undefined) => {
   const { cluster, weightedClusters } = (chain?.filters?.at(-1)?.typedConfig ?? {}) as unknown as {
     cluster?: string;
@@ -93,7 +97,9 @@ describe('tcp and tls routes', () => {
       { serverNames: ['a.example', 'b.example'] },
       { serverNames: ['c.example'] },
     ]);
-    expect(notes.join()).toMatch(/b\.example of a later route belong to an earlier one/);
+    const message = 'spec.tls: listener 127.0.0.1_443: b.example belongs to an earlier route or server';
+    expect(notes).toContain(`VirtualService default/vs: ${message}`);
+    expect(errorsOf('sidecar', [secure, vs])).toEqual([{ about: vs, reason: 'RuleWithoutEffect', message }]);
   });
 
   it('wait for a client as long as protocolDetectionTimeout says', () => {
@@ -165,6 +171,27 @@ describe('gateway servers that are not HTTP', () => {
           combinedValidationContext: { defaultValidationContext: { verifyCertificateSpki: ['c3BraQ=='] } },
         },
       },
+    });
+  });
+
+  it('have a name once: the second Gateway, or route, that wants it says so', () => {
+    const tls = { mode: 'SIMPLE', credentialName: 'web' };
+    const first = gateway({ port: port(443, 'HTTPS'), hosts: ['a.example'], tls });
+    const second = { ...gateway({ port: port(443, 'TLS'), hosts: ['*'], tls: { mode: 'PASSTHROUGH' } }) };
+    second.metadata = { ...second.metadata, name: 'second' };
+    const vs = virtualService({
+      hosts: ['*'],
+      gateways: ['second'],
+      tls: [
+        { match: [{ sniHosts: ['a.example'] }], route: [to('app')] },
+        { match: [{ sniHosts: ['b.example'] }], route: [to('app')] },
+      ],
+    });
+    const message = 'spec.tls: listener port 443: a.example belongs to an earlier route or server';
+    expect(errorsOf('router', [app, first, second, vs])).toContainEqual({
+      about: vs,
+      reason: 'RuleWithoutEffect',
+      message,
     });
   });
 

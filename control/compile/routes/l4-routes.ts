@@ -3,12 +3,14 @@
  * compile time (port, gateway, source labels) is evaluated here; SNI and destination subnets become filter-chain matches.
  */
 import { ipText, parseCidr } from '../../../shared/match/cidr.ts';
+import type { Resource } from '../../../shared/resources/resource.ts';
 import type { L4MatchAttributes, TlsMatchAttributes } from '../../../shared/resources/schema/virtual-service.ts';
 import type { FilterChain, FilterChainMatch, NetworkFilter } from '../../../shared/xds/listener.ts';
 import type { RouteForm, TcpRule, TlsRule } from '../../mesh/routes/route-form.ts';
 import type { MeshService, ServicePort } from '../../mesh/view.ts';
 import { dnsCache } from '../cluster/clusters.ts';
 import { hostCovers, outboundCluster } from '../names.ts';
+import type { Finding } from '../output/finding.ts';
 import { type ProxySettings, type TcpSettings, tcpProxy, weightedTcpProxy } from '../sidecar/http-manager.ts';
 import { networkFilter } from '../wire.ts';
 import { destinationPortOf, type RouteCaller } from './form-routes.ts';
@@ -19,8 +21,16 @@ export interface L4Routes extends TcpSettings {
   readonly settings: ProxySettings;
   readonly forms: readonly RouteForm[];
   readonly caller: RouteCaller;
-  /** Takes what is not in force as written. */
+  /** Takes what is not in force as written and belongs to no resource. */
   note(message: string): void;
+  /** Takes what of a resource is not in force as written. */
+  onError(finding: Finding): void;
+}
+
+/** A filter chain and the field of a resource that asks for it; undefined: it is that of a service itself. */
+export interface OwnedChain {
+  readonly chain: FilterChain;
+  readonly owner: { readonly about: Resource; readonly path: string } | undefined;
 }
 
 /** The service port that chains are for. */
@@ -37,7 +47,7 @@ export const isTlsPort = (port: ServicePort): boolean => port.protocol === 'TLS'
  * The chains of a service port that is not HTTP: what rules say, then the service itself.
  * @param bySni other services may come to the same address, so the service's own chain is found by its host name
  */
-export function serviceChains(input: L4Routes, target: ServiceTarget, bySni: boolean): FilterChain[] {
+export function serviceChains(input: L4Routes, target: ServiceTarget, bySni: boolean): OwnedChain[] {
   const { service, port } = target;
   const routed = isTlsPort(port) ? tlsChains(input, target) : tcpChains(input, target);
   if (routed.final) return routed.chains;
@@ -50,7 +60,7 @@ export function serviceChains(input: L4Routes, target: ServiceTarget, bySni: boo
   };
   const filters = [tcpProxy(input, outboundCluster(port.number, undefined, service.hostname))];
   if (dynamic) filters.unshift(sniForwardProxy(service, port));
-  return [...routed.chains, chainOf(match, filters)];
+  return [...routed.chains, { chain: chainOf(match, filters), owner: undefined }];
 }
 
 /** As istiod: of an alias also its short names. */
@@ -69,29 +79,27 @@ function sniForwardProxy(service: MeshService, port: ServicePort): NetworkFilter
 }
 
 interface Routed {
-  chains: FilterChain[];
+  chains: OwnedChain[];
   /** Nothing is left for the service's own chain. */
   final: boolean;
 }
 
 /** As istiod: any TLS route that applies takes the port over; other names are not served there. */
 function tlsChains(input: L4Routes, { service, port }: ServiceTarget): Routed {
-  const chains: FilterChain[] = [];
+  const chains: OwnedChain[] = [];
   for (const form of formsOf(input, service.hostname))
     for (const rule of form.tls)
       for (const match of rule.match) {
         if (!applies(input, match, 'mesh', port.number)) continue;
-        chains.push(
-          chainOf({ ...sniMatch(match), ...subnetMatch(match.destinationSubnets ?? []) }, [
-            destinationFilter(input, form, rule, port.number),
-          ]),
-        );
+        const criteria = { ...sniMatch(match), ...subnetMatch(match.destinationSubnets ?? []) };
+        const chain = chainOf(criteria, [destinationFilter(input, form, rule, port.number)]);
+        chains.push({ chain, owner: { about: form.origin.resource, path: 'spec.tls' } });
       }
   return { chains, final: chains.length > 0 };
 }
 
 function tcpChains(input: L4Routes, { service, port, addresses }: ServiceTarget): Routed {
-  const chains: FilterChain[] = [];
+  const chains: OwnedChain[] = [];
   for (const form of formsOf(input, service.hostname))
     for (const rule of form.tcp) {
       const { match: matches = [], route = [] } = rule;
@@ -102,7 +110,11 @@ function tcpChains(input: L4Routes, { service, port, addresses }: ServiceTarget)
       const filters = [destinationFilter(input, form, rule, port.number)];
       // A match without subnets, or no match at all, takes every connection: nothing behind it is reached.
       const everything = applying.length === 0 || subnets.some((list) => list.length === 0);
-      chains.push(chainOf(everything ? addresses && subnetMatch(addresses) : subnetMatch(subnets.flat()), filters));
+      const criteria = everything ? addresses && subnetMatch(addresses) : subnetMatch(subnets.flat());
+      chains.push({
+        chain: chainOf(criteria, filters),
+        owner: { about: form.origin.resource, path: 'spec.tcp' },
+      });
       if (everything) return { chains, final: true };
     }
   return { chains, final: false };
@@ -131,10 +143,11 @@ export function applies(
 /** The tcp_proxy of a rule: one destination, or several by weight. */
 export function destinationFilter(
   input: L4Routes,
-  { origin }: RouteForm,
-  { route = [] }: TcpRule | TlsRule,
+  { origin, tcp }: RouteForm,
+  rule: TcpRule | TlsRule,
   port: number,
 ): NetworkFilter {
+  const { route = [] } = rule;
   const clusterOf = ({ destination: { host, subset, port: named } }: NonNullable<TcpRule['route']>[number]) =>
     outboundCluster(named?.number ?? destinationPortOf(input.destinations, host, port), subset, host);
   const [first, ...others] = route;
@@ -144,7 +157,13 @@ export function destinationFilter(
     .filter(({ weight }) => weight > 0);
   const name = `${origin.resource.metadata.name}.${origin.namespace}`;
   return weightedTcpProxy(input, name, clusters, () =>
-    input.note(`VirtualService ${name}: the destinations of one route have different tunnels: connections are refused`),
+    input.onError({
+      about: origin.resource,
+      reason: 'RuleNotTranslated',
+      message:
+        `spec.${tcp.includes(rule) ? 'tcp' : 'tls'}: the destinations ${clusters.map(({ name }) => name).join(', ')} of one ` +
+        'route have different tunnels: its connections are refused',
+    }),
   );
 }
 
@@ -179,11 +198,16 @@ export function chainOf(match: FilterChainMatch | undefined, filters: NetworkFil
  */
 export function distinctChains(
   listener: string,
-  chains: readonly FilterChain[],
-  note: (message: string) => void,
+  chains: readonly OwnedChain[],
+  { note, onError }: Pick<L4Routes, 'note' | 'onError'>,
 ): FilterChain[] {
   const taken = new Set<string>();
-  return chains.flatMap((chain) => {
+  const report = (owner: OwnedChain['owner'], name: string) => {
+    const message = `listener ${listener}: ${name === '' ? 'its connections belong' : `${name} belongs`} to an earlier route or server`;
+    if (owner) onError({ about: owner.about, reason: 'RuleWithoutEffect', message: `${owner.path}: ${message}` });
+    else note(message);
+  };
+  return chains.flatMap(({ chain, owner }) => {
     const { serverNames = [], prefixRanges = [], ...rest } = chain.filterChainMatch ?? {};
     const criteria = JSON.stringify(rest);
     const ranges = prefixRanges.length > 0 ? prefixRanges : [undefined];
@@ -192,9 +216,7 @@ export function distinctChains(
     const names = [...new Set(serverNames.length > 0 ? serverNames : [''])];
     const freeNames = names.filter((name) => ranges.some((range) => !taken.has(key(name, range))));
     const freeRanges = ranges.filter((range) => freeNames.every((name) => !taken.has(key(name, range))));
-    for (const name of names)
-      if (!freeNames.includes(name) || freeRanges.length === 0)
-        note(`listener ${listener}: ${name === '' ? 'connections' : name} of a later route belong to an earlier one`);
+    for (const name of names) if (!freeNames.includes(name) || freeRanges.length === 0) report(owner, name);
     for (const name of freeNames) for (const range of freeRanges) taken.add(key(name, range));
     if (freeNames.length === 0 || freeRanges.length === 0) return [];
     if (freeNames.length === serverNames.length && freeRanges.length === ranges.length) return [chain];

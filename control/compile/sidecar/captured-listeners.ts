@@ -3,7 +3,7 @@ import type { FilterChain, Listener } from '../../../shared/xds/listener.ts';
 import type { MeshSettings } from '../../mesh/view.ts';
 import { BLACK_HOLE } from '../names.ts';
 import type { Work } from '../output/compiled-node.ts';
-import { distinctChains, type ServiceTarget, usesSni, withDefault } from '../routes/l4-routes.ts';
+import { distinctChains, type OwnedChain, type ServiceTarget, usesSni, withDefault } from '../routes/l4-routes.ts';
 import { catchAll, httpPorts } from '../routes/routes.ts';
 import { type EgressGroup, servesAllPorts } from '../scope/egress.ts';
 import { looksUpHosts } from '../scope/outbound-policy.ts';
@@ -87,7 +87,7 @@ function* addTcpAt(
     else if (matched && address === any) listener.defaultFilterChain = passthroughChain(input);
     listeners.set(name, listener);
   } else if (matched && address === any) {
-    existing.filterChains = distinctChains(name, [...(existing.filterChains ?? []), ...own], input.note);
+    existing.filterChains = distinctChains(name, [...(existing.filterChains ?? []), ...own].map(unowned), input);
     if (usesSni(own) && !existing.listenerFilters?.some((filter) => filter.name === TLS_INSPECTOR.name))
       existing.listenerFilters = [TLS_INSPECTOR, ...(existing.listenerFilters ?? [])];
   } else
@@ -96,6 +96,9 @@ function* addTcpAt(
         'give it an address of its own (spec.addresses), or another port',
     );
 }
+
+/** Two services that want the same connections: whose route it was is reported where each was made. */
+const unowned = (chain: FilterChain): OwnedChain => ({ chain, owner: undefined });
 
 function captured(settings: MeshSettings, name: string, address: string, port: number): Listener {
   return {

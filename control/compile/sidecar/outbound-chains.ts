@@ -9,6 +9,7 @@ import {
   distinctChains,
   isTlsPort,
   type L4Routes,
+  type OwnedChain,
   type ServiceTarget,
   serviceChains,
   subnetMatch,
@@ -27,7 +28,6 @@ export interface Outbound extends L4Routes {
   readonly services: Services;
   readonly policy: OutboundPolicy;
   readonly plugins: readonly Plugin[];
-  note(message: string): void;
 }
 
 const dynamicForwardProxy = (dnsCacheConfig: object): HttpFilter =>
@@ -100,19 +100,20 @@ export function* tcpChains(
   targets: readonly ServiceTarget[],
   { shared, captured }: { readonly shared: boolean; readonly captured: boolean },
 ): Work<FilterChain[]> {
-  const chains: FilterChain[] = [];
+  const chains: OwnedChain[] = [];
   for (const target of targets) {
-    if (isSniffed(target.port)) chains.push(sniffedChain(input, name, target, captured));
+    if (isSniffed(target.port)) chains.push({ chain: sniffedChain(input, name, target, captured), owner: undefined });
     const { beforeAuthorization: first, afterAuthorization: second } = pluginFilters(input.plugins, 'CLIENT', [
       target.port.number,
     ]);
     const own = serviceChains(input, target, shared && isTlsPort(target.port));
-    chains.push(...own.map((chain) => ({ ...chain, filters: [...first, ...second, ...(chain.filters ?? [])] })));
+    for (const { chain, owner } of own)
+      chains.push({ chain: { ...chain, filters: [...first, ...second, ...(chain.filters ?? [])] }, owner });
     yield;
   }
-  const matched = chains.filter((chain) => chain.filterChainMatch !== undefined);
+  const matched = chains.filter(({ chain }) => chain.filterChainMatch !== undefined);
   // What takes every connection goes last, so that no other target's chain is hidden behind it.
-  return distinctChains(name, [...matched, ...chains.filter((chain) => !matched.includes(chain))], input.note);
+  return distinctChains(name, [...matched, ...chains.filter((one) => !matched.includes(one))], input);
 }
 
 /** What takes connections that no other chain of a listener takes. */

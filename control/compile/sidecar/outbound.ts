@@ -200,6 +200,8 @@ export interface OutboundListenersInput extends Seen {
 export interface OutboundListeners {
   readonly listeners: readonly Produced<'listeners'>[];
   readonly notes: readonly string[];
+  /** Why rules of connections are not in force as written. */
+  readonly errors: readonly Finding[];
 }
 
 /** Pauses between listeners, and between the services behind them. */
@@ -207,6 +209,7 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
   { ...SEEN, plugins: true, bind: true, any: true, httpProxyPort: true },
   function* ({ egress, services, rules, settings, policy, namespace, labels, captured, ...rest }) {
     const notes = new Set<string>();
+    const errors: Finding[] = [];
     const note = (message: string) => void notes.add(message);
     const shared = {
       destinations: destinationsOf(services, rules),
@@ -215,6 +218,7 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
       policy,
       plugins: rest.plugins,
       note,
+      onError: (finding: Finding) => void errors.push(finding),
     };
     const listeners = new Map<string, Listener>();
     for (const { group, ...calls } of egress) {
@@ -234,7 +238,11 @@ export const outboundListeners = slicedGenerator<OutboundListenersInput, Outboun
     }
     const { connections } = settings.http;
     const own = [...listeners.values()].map((listener) => withListenerSettings(listener, connections, 'outbound'));
-    return { listeners: own.map((one) => withOrigin(one, settings)), notes: [...notes] };
+    return {
+      listeners: own.map((one) => withOrigin(one, settings)),
+      notes: [...notes],
+      errors: distinctFindings(errors),
+    };
   },
 );
 

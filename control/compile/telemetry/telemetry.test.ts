@@ -164,7 +164,7 @@ describe('access logging', () => {
       [named('als'), /providers: "als" sends access logs over gRPC/],
       [named('file'), /providers: "file" writes to \/tmp\/x.log/],
       [named('prometheus'), /providers: "prometheus" is no provider of access logs/],
-      [{ ...named('json'), filter: { expression: 'size(' } }, /filter\.expression: cannot be read/],
+      [{ ...named('json'), filter: { expression: 'size(' } }, /filter\.expression: must be a CEL expression/],
       [
         { ...named('json'), filter: { expression: 'nope(1)' } },
         /filter\.expression: nope\(\): there is no such function/,
@@ -269,7 +269,7 @@ describe('metrics', () => {
     expect(findings).toEqual([
       expect.stringContaining('metrics[0].providers: "als" is no provider whose metrics proxies make'),
       expect.stringContaining('overrides[0].match.customMetric: proxies make no metric "istio_mine"'),
-      expect.stringContaining('overrides[1].tagOverrides.a.value: cannot be read'),
+      expect.stringContaining('overrides[1].tagOverrides.a.value: must be a CEL expression: '),
     ]);
     expect(JSON.stringify(stats(server))).toContain('"a":"1 / 0"');
   });

@@ -3,6 +3,7 @@ import type { Connection } from '../../runtime/runtime.ts';
 import type { CodecError } from '../message/codec-error.ts';
 import type { HttpVersion, RequestHead, ResponseHead } from '../message/message.ts';
 import type { DownstreamStream, OutStream, RequestSink, ResponseSink, UpstreamStream } from '../message/stream.ts';
+import type { UpstreamHttp2Stats } from './h2/upstream-stats.ts';
 
 /** A downstream connection as its session sees it. */
 export interface DownstreamCodec {
@@ -70,6 +71,8 @@ export interface UpstreamConnectionOwner {
   onCapacity(): void;
   /** The connection has closed; called once. Sinks of open streams are notified after this call. */
   onClosed(): void;
+  /** Where HTTP/2 is counted; absent: nothing reads it. */
+  readonly http2?: UpstreamHttp2Stats | undefined;
 }
 
 /** What connections to an upstream speak; `alpn`: HTTP/2 or HTTP/1.1, as each TLS handshake agrees. */

@@ -12,6 +12,7 @@ import type {
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
 import { ConfigError } from '../../config-error.ts';
+import { UpstreamHttp2Stats } from '../../http/codec/h2/upstream-stats.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { LocalityGroup } from '../../upstream/balancing/priority-set.ts';
 import { compileLimits } from '../../upstream/circuit-breakers.ts';
@@ -233,6 +234,7 @@ function inherit(previous: Cluster | undefined): Inheritance {
     hosts: new Map(),
     outliers: new Map(),
     checks: { attempt: 0, success: 0, failure: 0, networkFailure: 0 },
+    http2: new UpstreamHttp2Stats(),
     resolved: new Map(),
   };
 }

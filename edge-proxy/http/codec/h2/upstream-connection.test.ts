@@ -5,6 +5,7 @@ import { memoryPair } from '../../testing/memory-network.ts';
 import { FRAME, frame } from './frames.ts';
 import { defaultHttp2Options } from './options.ts';
 import { Http2UpstreamConnection } from './upstream-connection.ts';
+import { UpstreamHttp2Stats } from './upstream-stats.ts';
 
 const LAST_STREAM = 0x7fffffff;
 
@@ -55,4 +56,30 @@ it('takes no stream behind the last identifier, and closes once the last stream 
   expect(events).toEqual(['0 streams', 'further: refused_stream']);
   last.reset('local_reset');
   expect(events.at(-1)).toBe('closed');
+});
+
+it('counts for its cluster what its streams do, and what waits now', () => {
+  const stats = new UpstreamHttp2Stats();
+  expect(stats.unused).toBe(true);
+  const made = () => {
+    const [client] = memoryPair();
+    return new Http2UpstreamConnection(client, defaultHttp2Options, { onCapacity() {}, onClosed() {}, http2: stats });
+  };
+  const [one, other] = [made(), made()];
+  const open = (connection: Http2UpstreamConnection) => {
+    const stream = connection.open(sinkOf('stream', []));
+    stream.head({ ...head, headers: new HeaderMap() }, false);
+    return stream;
+  };
+  open(one).data(new Uint8Array(65_535 + 1000), false);
+  const reset = open(other);
+  open(other);
+  expect([stats.streamsActive, stats.pendingSendBytes]).toEqual([3, 1000]);
+  reset.reset('local_reset');
+  one.onReset(1, 8);
+  const { tx_reset, rx_reset } = stats.counters;
+  expect([tx_reset.value, rx_reset.value, stats.streamsActive, stats.pendingSendBytes]).toEqual([1, 1, 1, 0]);
+  other.destroy();
+  one.onClose();
+  expect([stats.unused, stats.streamsActive]).toEqual([false, 0]);
 });

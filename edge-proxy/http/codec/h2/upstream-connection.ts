@@ -10,6 +10,7 @@ import { LARGEST_WINDOW, SETTING } from './frames.ts';
 import type { Http2Options } from './options.ts';
 import { ResponseFields } from './response-fields.ts';
 import { TrailerFields } from './trailer-fields.ts';
+import type { Http2Load } from './upstream-stats.ts';
 import { Http2UpstreamStream, type UpstreamLine } from './upstream-stream.ts';
 import { writeRequest } from './write-fields.ts';
 
@@ -17,7 +18,7 @@ const LAST_STREAM = 0x7fffffff;
 
 export class Http2UpstreamConnection
   extends Http2Connection<Http2UpstreamStream>
-  implements UpstreamConnection, UpstreamLine
+  implements UpstreamConnection, UpstreamLine, Http2Load
 {
   private readonly owner: UpstreamConnectionOwner;
   /** Of the stream that is opened next. */
@@ -35,8 +36,9 @@ export class Http2UpstreamConnection
 
   /** Takes over an open, unused connection. */
   constructor(connection: Connection, options: Http2Options, owner: UpstreamConnectionOwner) {
-    super(connection, options, false);
+    super(connection, options, false, owner.http2?.counters);
     this.owner = owner;
+    owner.http2?.onOpen(this);
   }
 
   protected ownSettings(): readonly (readonly [id: number, value: number])[] {
@@ -56,6 +58,12 @@ export class Http2UpstreamConnection
 
   get streams(): number {
     return this.openStreams.size + this.unsent;
+  }
+
+  get pendingSendBytes(): number {
+    let sum = 0;
+    for (const { sendQueue } of this.openStreams.values()) sum += sendQueue?.size ?? 0;
+    return sum;
   }
 
   get addresses(): Addresses {
@@ -120,6 +128,11 @@ export class Http2UpstreamConnection
     for (const stream of this.openStreams.values()) stream.close();
     this.openStreams.clear();
     this.connection.destroy();
+    this.onOver();
+  }
+
+  private onOver(): void {
+    this.owner.http2?.onClosed(this);
     this.owner.onClosed();
   }
 
@@ -193,7 +206,7 @@ export class Http2UpstreamConnection
 
   protected onLost(reason: ResetReason, detail: string): void {
     this.connection.destroy();
-    this.owner.onClosed();
+    this.onOver();
     this.loseStreams(reason, detail);
   }
 

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ExtAuthz, ExtAuthzPerRoute } from '../../../../shared/xds/filters/ext-authz.ts';
 import { ProtoWriter } from '../../../protobuf/writer.ts';
+import { Stats } from '../../../telemetry/stats.ts';
+import type { Cluster } from '../../../upstream/cluster.ts';
 import { HeaderMap } from '../../message/header-map.ts';
 import type { RequestContext } from '../../request/request-context.ts';
 import type { RouteEntry } from '../../routing/route-table.ts';
@@ -8,6 +10,7 @@ import type { CallFailure } from '../../side-call/failure.ts';
 import { type CallReply, type GrpcReply, type SideCall, SideCallError } from '../../side-call/side-call.ts';
 import { contextOf, noCalls, type RequestParts, requestDouble } from '../../testing/request-double.ts';
 import type { FilterEnv } from '../definition.ts';
+import type { FilterHooks } from '../hooks.ts';
 import { asUtf8 } from './check-request.ts';
 import { readCheckResponse } from './check-response.ts';
 import { compileExtAuthz, compileRouteAuthz, type RouteAuthz } from './compile.ts';
@@ -225,6 +228,37 @@ describe('which requests are asked about', () => {
     expect(of()).toEqual({ denied: 1 });
     await judge({ ...HTTP, failureModeAllow: true }, answering(500));
     expect(of()).toEqual({ error: 1, failure_mode_allowed: 1 });
+  });
+  it('counts it for their clusters, once they have ended', async () => {
+    const stats = new Stats();
+    const counters = { counter: (cluster: string, name: string) => stats.scope('cluster', cluster).counter(name) };
+    const filter = (config: object, call: SideCall) =>
+      extAuthz.create(ExtAuthz.parse(config), {
+        name: 'ext_authz',
+        env: { ...env(call), stats: counters },
+        routeConfig: () => undefined,
+      })!;
+    const run = async ({ onRequestHead, onEnd }: FilterHooks, cluster?: string) => {
+      const context = contextOf(requestDouble());
+      await onRequestHead!(context, true);
+      if (cluster !== undefined) context.request.cluster = { name: cluster } as Cluster;
+      onEnd!(context, true);
+    };
+    const allowing = filter(HTTP, answering(200));
+    for (const cluster of ['a', 'b', 'a', undefined]) await run(allowing, cluster);
+    await run(filter({ ...HTTP, statPrefix: 'own' }, answering(401)), 'a');
+    await run(filter({ ...HTTP, failureModeAllow: true }, answering(500)), 'b');
+    await run(filter(HTTP, answering(500)), 'b');
+    await run(filter({ ...HTTP, filterEnabled: { defaultValue: { numerator: 0 } } }, noCalls), 'a');
+    expect(Object.fromEntries(stats.entries().filter(([, value]) => value > 0))).toEqual({
+      'cluster.a.ext_authz.ok': 2,
+      'cluster.a.ext_authz.own.denied': 1,
+      'cluster.a.ext_authz.disabled': 1,
+      'cluster.b.ext_authz.ok': 1,
+      'cluster.b.ext_authz.error': 2,
+      'cluster.b.ext_authz.failure_mode_allowed': 1,
+    });
+    expect(stats.expose()).toContain('envoy_cluster_ext_authz_ok{cluster_name="a"} 2\n');
   });
 });
 

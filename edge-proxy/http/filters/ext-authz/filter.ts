@@ -13,7 +13,7 @@ import { type BufferBody, type FilterContext, type FilterHooks, type HeadAnswer,
 import type { AuthzRules, RouteAuthz } from './compile.ts';
 import { applyToRequest, areValid, isApplicable, mutate } from './mutations.ts';
 import type { AuthorizationService } from './service.ts';
-import type { CountVerdict } from './stats.ts';
+import type { CountOutcome, CountVerdict, Outcome } from './stats.ts';
 import type { Allowed, Denied, DynamicMetadata, Failed, HeaderMutation, Verdict } from './verdict.ts';
 
 /** Of the dynamic metadata that a verdict brings. */
@@ -23,14 +23,24 @@ const FLAG = 'UAEX';
 const NO_EXTENSIONS: RouteAuthz['contextExtensions'] = {};
 const INVALID_ANSWER: LocalReply = { status: 500, body: '', details: 'ext_authz_invalid', flag: FLAG };
 
-/** @param now milliseconds since the epoch */
+/**
+ * @param now milliseconds since the epoch
+ * @param countFor counts for the cluster of each request, when it is over: only then is the cluster of one that was denied
+ *   known; absent: nothing reads the counters
+ */
 export function createExtAuthzFilter(
   rules: AuthzRules,
   routeConfig: FilterUse<RouteAuthz>['routeConfig'],
   count: CountVerdict,
   now: () => number,
+  countFor?: CountOutcome,
 ): FilterHooks {
   const forResponse = new StateSlot<readonly HeaderMutation[]>();
+  const outcomes = new StateSlot<Outcome>();
+  const conclude = (context: FilterContext, outcome: Outcome): void => {
+    count(outcome);
+    if (countFor) context.set(outcomes, outcome);
+  };
   const services = new WeakMap<RouteAuthz, AuthorizationService>();
   const serviceFor = (route: RouteAuthz | undefined): AuthorizationService => {
     if (!route) return rules.service;
@@ -60,7 +70,7 @@ export function createExtAuthzFilter(
     if (verdict.kind === 'invalid') return invalid();
     keepMetadata(context.request, verdict, began);
     if (verdict.kind === 'allowed') return admit(context, verdict);
-    return verdict.kind === 'denied' ? deny(verdict) : fail(context.request, verdict);
+    return verdict.kind === 'denied' ? deny(context, verdict) : fail(context, verdict);
   };
 
   const invalid = (): LocalReply => {
@@ -88,13 +98,13 @@ export function createExtAuthzFilter(
     applyToRequest(verdict, context.request);
     if (verdict.responseHeaders.length > 0) context.set(forResponse, verdict.responseHeaders);
     if (rules.clearRouteCache && changesRequest(verdict)) context.chooseRoute();
-    count('ok');
+    conclude(context, 'ok');
     return undefined;
   };
 
-  const deny = (verdict: Denied): LocalReply => {
+  const deny = (context: FilterContext, verdict: Denied): LocalReply => {
     if (!areValid(verdict.headers)) return invalid();
-    count('denied');
+    conclude(context, 'denied');
     const { maxDeniedBodyBytes: most } = rules;
     const body = most > 0 ? verdict.body.subarray(0, most) : verdict.body;
     return {
@@ -106,11 +116,11 @@ export function createExtAuthzFilter(
     };
   };
 
-  const fail = ({ headers }: RequestContext, verdict: Failed): LocalReply | undefined => {
-    count('error');
+  const fail = (context: FilterContext, verdict: Failed): LocalReply | undefined => {
+    conclude(context, 'error');
     if (rules.failureModeAllow && !verdict.closed) {
-      count('failure_mode_allowed');
-      if (rules.marksFailure) headers.append(FAILED_OPEN, 'true', FAILED_OPEN);
+      conclude(context, 'failure_mode_allowed');
+      if (rules.marksFailure) context.request.headers.append(FAILED_OPEN, 'true', FAILED_OPEN);
       return undefined;
     }
     if (!areValid(verdict.headers)) return invalid();
@@ -126,7 +136,7 @@ export function createExtAuthzFilter(
       const body = end || (request.upgrade ?? '') !== '' ? undefined : bodyFor(rules, route);
       if (requestBody) return ask(context, route, body);
       if (!rules.enabled(request)) {
-        count('disabled');
+        conclude(context, 'disabled');
         return rules.denyAtDisable ? failure : undefined;
       }
       return body ?? ask(context, route, undefined);
@@ -135,6 +145,13 @@ export function createExtAuthzFilter(
       for (const mutation of context.get(forResponse) ?? []) mutate(headers, mutation);
       return undefined;
     },
+    ...(countFor && {
+      onEnd: (context: FilterContext) => {
+        const outcome = context.get(outcomes);
+        const { cluster } = context.request;
+        if (outcome !== undefined && cluster) countFor(cluster, outcome);
+      },
+    }),
   };
 }
 

@@ -3,7 +3,7 @@ import { ExtAuthz, ExtAuthzPerRoute } from '../../../../shared/xds/filters/ext-a
 import { defineFilter } from '../definition.ts';
 import { compileExtAuthz, compileRouteAuthz } from './compile.ts';
 import { createExtAuthzFilter } from './filter.ts';
-import { verdictCounts } from './stats.ts';
+import { clusterCounts, verdictCounts } from './stats.ts';
 
 export const extAuthz = defineFilter({
   type: 'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz',
@@ -19,5 +19,6 @@ export const extAuthz = defineFilter({
       routeConfig,
       verdictCounts(env.managerCounter, config.statPrefix ?? ''),
       env.now,
+      clusterCounts(env.stats, config.statPrefix ?? ''),
     ),
 });

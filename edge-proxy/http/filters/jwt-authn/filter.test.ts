@@ -1,10 +1,13 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { JwtAuthentication as Schema } from '../../../../shared/xds/filters/jwt-authn.ts';
+import { JWT_SVID_FILTER, JwtAuthentication as Schema } from '../../../../shared/xds/filters/jwt-authn.ts';
+import { Stats } from '../../../telemetry/stats.ts';
 import type { RequestContext } from '../../request/request-context.ts';
 import { contextOf, requestDouble } from '../../testing/request-double.ts';
+import type { FilterEnv } from '../definition.ts';
 import type { HeadAnswer } from '../hooks.ts';
 import { createJwtAuthnFilter, type RouteRequirement } from './filter.ts';
+import { jwtAuthn } from './index.ts';
 import { parseToken } from './token.ts';
 
 const START = Date.UTC(2026, 0, 1);
@@ -232,5 +235,60 @@ describe('configuration it refuses', () => {
       name === 'remoteJwks' ? { providers: { p: { remoteJwks: {} } } } : { filterStateRules: {} },
     );
     expect(JSON.stringify(read.error?.issues)).toContain(name);
+  });
+});
+
+describe('counters', () => {
+  const stats = new Stats();
+  const read = () => Object.fromEntries(stats.entries().filter(([, value]) => value > 0));
+  const made = (name: string, around: object, ofRoute?: RouteRequirement) => {
+    const config = Schema.parse({ providers: { p: provider() }, ...around });
+    const env = { ...clock, managerCounter: (what: string) => stats.scope('http', 'in').counter(what) };
+    const use = { name, env: env as unknown as FilterEnv, routeConfig: () => ofRoute };
+    return (one: RequestContext) => jwtAuthn.create(config, use)!.onRequestHead!(contextOf(one), true);
+  };
+  const clock = { now: () => START, random: () => 0 };
+  const required = { rules: [{ match: { prefix: '/a' }, requires: { providerName: 'p' } }] };
+
+  it('of what is allowed and denied, and why', async () => {
+    const preflight = () => request(undefined, { origin: 'x', 'access-control-request-method': 'GET' }, '/a');
+    await made('jwt', required)(request(await token(), {}, '/a'));
+    await made('jwt', required)(request(undefined, {}, '/a'));
+    await made('jwt', required)(request(undefined, {}, '/b'));
+    await made('jwt', required, { disabled: true })(request(undefined, {}, '/a'));
+    await made('jwt', required, { name: 'unknown' })(request(undefined, {}, '/a'));
+    const one = preflight();
+    one.method = 'OPTIONS';
+    await made('jwt', { ...required, bypassCorsPreflight: true })(one);
+    expect(read()).toEqual({
+      'http.in.jwt_authn.allowed': 4,
+      'http.in.jwt_authn.denied': 2,
+      'http.in.jwt_authn.cors_preflight_bypassed': 1,
+      'http.in.jwt_authn.jwt_cache_miss': 1,
+    });
+  });
+
+  it('of tokens that were verified before, and of JWT-SVIDs by a name of their own', async () => {
+    const config = Schema.parse({ providers: { p: provider() }, ...required });
+    const env = { ...clock, managerCounter: (what: string) => stats.scope('http', 'two').counter(what) };
+    const use = { name: 'jwt', env: env as unknown as FilterEnv, routeConfig: () => undefined };
+    const { onRequestHead } = jwtAuthn.create(config, use)!;
+    const text = await token();
+    for (let i = 0; i < 3; i++) await onRequestHead!(contextOf(request(text, {}, '/a')), true);
+    const svids = Schema.parse({
+      providers: { p: provider({ audiences: ['a'], subjects: { prefix: 'spiffe://t/' } }) },
+      ...required,
+    });
+    jwtAuthn.create(svids, { ...use, name: JWT_SVID_FILTER })!.onRequestHead!(
+      contextOf(request(undefined, {}, '/b')),
+      true,
+    );
+    const found = Object.entries(read()).filter(([name]) => name.startsWith('http.two.'));
+    expect(Object.fromEntries(found)).toEqual({
+      'http.two.jwt_authn.allowed': 3,
+      'http.two.jwt_authn.jwt_cache_hit': 2,
+      'http.two.jwt_authn.jwt_cache_miss': 1,
+      'http.two.jwt_svid.allowed': 1,
+    });
   });
 });

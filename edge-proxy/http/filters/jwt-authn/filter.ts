@@ -9,6 +9,7 @@ import type { FilterEnv, FilterUse } from '../definition.ts';
 import type { FilterContext, FilterHooks } from '../hooks.ts';
 import { type PrincipalOf, Provider, type Run } from './provider.ts';
 import { compileRequirement, type Providers, type Requirement } from './requirement.ts';
+import { type JwtStats, jwtStats } from './stats.ts';
 import { denial, detailsOf, OK, type Status } from './status.ts';
 
 /** What a route configures: no requirement, or the one of that name. */
@@ -29,6 +30,8 @@ interface Rule {
 type Answer = LocalReply | undefined;
 export interface JwtFilterUse extends Pick<FilterUse<RouteRequirement>, 'routeConfig'> {
   readonly env: Pick<FilterEnv, 'now' | 'random'>;
+  /** Absent: nothing reads them. */
+  readonly stats?: JwtStats;
   /** Absent: tokens are no JWT-SVIDs. */
   readonly principalOf?: (provider: string) => PrincipalOf;
 }
@@ -39,11 +42,11 @@ export interface JwtFilterUse extends Pick<FilterUse<RouteRequirement>, 'routeCo
  * @throws ConfigError naming the field
  */
 export function createJwtAuthnFilter(config: JwtAuthentication, use: JwtFilterUse): FilterHooks {
-  const { env, routeConfig, principalOf } = use;
+  const { env, routeConfig, principalOf, stats = jwtStats(undefined, '') } = use;
   const providers: Providers = new Map(
     Object.entries(config.providers ?? {}).map(([name, one]) => [
       name,
-      { provider: new Provider(one, `providers["${name}"]`, principalOf?.(name)), config: one },
+      { provider: new Provider(one, `providers["${name}"]`, stats, principalOf?.(name)), config: one },
     ]),
   );
   const named = new Map(
@@ -57,15 +60,23 @@ export function createJwtAuthnFilter(config: JwtAuthentication, use: JwtFilterUs
   const bypassesPreflight = config.bypassCorsPreflight ?? false;
   const shownOf = config.stripFailureResponse ? stripped : (reply: LocalReply) => reply;
 
+  const allow = (): undefined => {
+    stats.allowed.value++;
+  };
+  const deny = (reply: LocalReply): LocalReply => {
+    stats.denied.value++;
+    return shownOf(reply);
+  };
+
   const judge = (context: FilterContext, requirement: Requirement): Answer | Promise<Answer> => {
     const { request } = context;
     const run: Run = { request, now: env.now(), metadata: undefined, choosesRoute: false };
     const { path } = request;
     const conclude = (status: Status): Answer => {
       if (run.metadata) addMetadata(request, run.metadata);
-      if (status !== OK) return shownOf(denial(request, status, path));
+      if (status !== OK) return deny(denial(request, status, path));
       if (run.choosesRoute) context.chooseRoute();
-      return undefined;
+      return allow();
     };
     const status = requirement(run);
     return status instanceof Promise ? status.then(conclude) : conclude(status);
@@ -75,16 +86,19 @@ export function createJwtAuthnFilter(config: JwtAuthentication, use: JwtFilterUs
     onRequestHead: (context) => {
       const { request } = context;
       if (outputs.size > 0) request.headers.removeAny(outputs);
-      if (bypassesPreflight && isPreflight(request)) return undefined;
+      if (bypassesPreflight && isPreflight(request)) {
+        stats.corsPreflightBypassed.value++;
+        return allow();
+      }
       const ofRoute = routeConfig(request);
       if (!ofRoute) {
         for (const { matches, requirement } of rules)
-          if (matches(request)) return requirement && judge(context, requirement);
-        return undefined;
+          if (matches(request)) return requirement ? judge(context, requirement) : allow();
+        return allow();
       }
-      if ('disabled' in ofRoute) return undefined;
+      if ('disabled' in ofRoute) return allow();
       const requirement = named.get(ofRoute.name);
-      return requirement ? judge(context, requirement) : shownOf(unknownRequirement(ofRoute.name, [...named.keys()]));
+      return requirement ? judge(context, requirement) : deny(unknownRequirement(ofRoute.name, [...named.keys()]));
     },
   };
 }

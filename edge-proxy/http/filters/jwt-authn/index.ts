@@ -2,6 +2,7 @@
 import { JWT_SVID_FILTER, JwtAuthentication, JwtPerRoute } from '../../../../shared/xds/filters/jwt-authn.ts';
 import { defineFilter } from '../definition.ts';
 import { compileRouteRequirement, createJwtAuthnFilter } from './filter.ts';
+import { jwtStats } from './stats.ts';
 import { createJwtSvidFilter } from './svid-filter.ts';
 
 export const jwtAuthn = defineFilter({
@@ -14,6 +15,6 @@ export const jwtAuthn = defineFilter({
   },
   create: (config, { name, env, routeConfig }) =>
     name === JWT_SVID_FILTER
-      ? createJwtSvidFilter(config, { env, routeConfig })
-      : createJwtAuthnFilter(config, { env, routeConfig }),
+      ? createJwtSvidFilter(config, { env, routeConfig, stats: jwtStats(env.managerCounter, 'jwt_svid') })
+      : createJwtAuthnFilter(config, { env, routeConfig, stats: jwtStats(env.managerCounter, 'jwt_authn') }),
 });

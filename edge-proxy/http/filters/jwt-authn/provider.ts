@@ -7,6 +7,7 @@ import { compileStringMatcher, type TextMatch } from '../../routing/matchers.ts'
 import { KeySet } from './key-set.ts';
 import type { FoundToken } from './locations.ts';
 import { compileOutputs, type MakeOutputs, type Metadata, type Outputs, outputHeaders } from './outputs.ts';
+import type { JwtStats } from './stats.ts';
 import {
   AUDIENCE_NOT_ALLOWED,
   EXPIRED,
@@ -61,14 +62,20 @@ export class Provider {
   private readonly choosesRoute: boolean;
   private readonly writesPayload: boolean;
   private readonly failureKey: string;
-
+  private readonly stats: Pick<JwtStats, 'cacheHit' | 'cacheMiss'>;
   private readonly principalOf: PrincipalOf | undefined;
 
   /**
    * @param principalOf its tokens are JWT-SVIDs
    * @throws ConfigError naming the field
    */
-  constructor(config: JwtProvider, path: string, principalOf?: PrincipalOf) {
+  constructor(
+    config: JwtProvider,
+    path: string,
+    stats: Pick<JwtStats, 'cacheHit' | 'cacheMiss'>,
+    principalOf?: PrincipalOf,
+  ) {
+    this.stats = stats;
     this.issuer = config.issuer ?? '';
     this.outputHeaders = outputHeaders(config, path);
     this.audiences = audienceCheck(config.audiences ?? []);
@@ -93,11 +100,13 @@ export class Provider {
   judge(run: Run, found: FoundToken, audiences: AudienceCheck | undefined): Status | Promise<Status> {
     const known = this.cache.get(found.text);
     if (known) {
+      this.stats.cacheHit.value++;
       const status = this.judgeClaims(known.claims, found, audiences, run.now);
       if (status === OK) return this.accept(run, found, known);
       if (status === EXPIRED) this.cache.delete(found.text);
       return status;
     }
+    this.stats.cacheMiss.value++;
     const token = parseToken(found.text);
     return isStatus(token) ? token : this.judgeToken(run, found, token, audiences);
   }

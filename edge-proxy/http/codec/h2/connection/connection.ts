@@ -60,12 +60,13 @@ export abstract class Http2Connection<S extends Http2Stream> implements Connecti
   /** Nothing more is read. */
   protected closed = false;
 
-  constructor(connection: Connection, options: Http2Options, isServer: boolean) {
+  /** @param counters absent: those of the options */
+  constructor(connection: Connection, options: Http2Options, isServer: boolean, counters = options.counters) {
     this.connection = connection;
     this.options = options;
     // As in Envoy: a client's own data waits as long as its request may take.
     this.flushMs = isServer ? options.streamFlushMs : 0;
-    this.counters = options.counters ?? counts;
+    this.counters = counters ?? counts;
     const { flood } = options;
     const blockBytes = options.maxHeadBytes * 2 + 16 * 1024;
     this.reader = new FrameReader(this, { ...flood, blockBytes }, isServer);
