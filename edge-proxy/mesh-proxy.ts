@@ -213,7 +213,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin, taken.statsCompression);
   proxy.refuseConnectionsTo(life.listening);
   const at = settings['stats-address'];
-  stats = at && (await serveStats(runtime, at, admin));
+  stats = at && (await serveStats(runtime, at, admin, taken.statsCompression));
   if (stats) proxy.refuseConnectionsTo(stats);
   discovery.start();
   prober.follow(atStart.probe);

@@ -5,15 +5,19 @@ import { serveAdmin } from './server.ts';
 
 const PATHS = new Set(['/stats/prometheus', '/metrics']);
 
-/** @throws ListenError when the address cannot be bound */
+/**
+ * @param compression metrics are compressed for clients that accept it
+ * @throws ListenError when the address cannot be bound
+ */
 export function serveStats(
   runtime: Runtime,
   { address, port }: { readonly address: string; readonly port: number },
   admin: Admin,
+  compression: boolean,
 ): Promise<Listening> {
-  return serveAdmin(runtime, address, port, async (request) =>
+  const metrics: Admin = async (request) =>
     request.method === 'GET' && PATHS.has(new URL(request.url).pathname)
       ? admin(request)
-      : new Response('only GET /stats/prometheus and /metrics are served here\n', { status: 404 }),
-  );
+      : new Response('only GET /stats/prometheus and /metrics are served here\n', { status: 404 });
+  return serveAdmin(runtime, address, port, metrics, compression);
 }
