@@ -16,6 +16,8 @@ import { joinRoutes } from './api/join.ts';
 import { heldJoinRoutes } from './api/joins.ts';
 import { leaveRoutes } from './api/leave.ts';
 import { Neighbours } from './api/neighbours.ts';
+import { prometheusRoutes } from './api/prometheus/prometheus.ts';
+import { ScrapeToken } from './api/prometheus/scrape-token.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
@@ -132,6 +134,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: svidTtl, maxTtl: maxSvidTtl });
     const accounts = await Accounts.open(store, fileRevocationStore(join(data, 'revocations.json')));
     const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
+    const scrapeToken = await ScrapeToken.open(join(data, 'scrape-token.sha256'));
     const graceMs = (options.rejoinGrace ?? REJOIN_GRACE_SECONDS.default) * 1000;
     const joins = await openJoins(join(data, 'joins.sqlite'), { graceMs, log });
     undo.unshift(() => joins.close());
@@ -297,6 +300,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.route('/', leaveRoutes({ joins, report }));
     app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
     app.route('/', authorityRoutes(rotation, report));
+    app.route('/', prometheusRoutes({ nodes: () => discovery.connectedNodes(), token: scrapeToken, report }));
     app.route('/', discoveryApi(discovery, report));
     app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
@@ -334,7 +338,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
 const OWN =
-  /^((resources|joins|join-evidence)\.sqlite.*|ca|join-tokens|revocations\.json|admin-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
+  /^((resources|joins|join-evidence)\.sqlite.*|ca|join-tokens|revocations\.json|(admin|scrape)-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
 
 /** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
 async function openDataFolder(data: string): Promise<void> {

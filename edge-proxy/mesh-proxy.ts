@@ -11,6 +11,7 @@ import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import type { HeldCertificates } from './admin/certs.ts';
 import type { ClusterState } from './admin/clusters.ts';
 import { serveAdmin } from './admin/server.ts';
+import { serveStats } from './admin/stats-server.ts';
 import { expiryFailure, expiryMetrics } from './control-client/certificate-expiry.ts';
 import type { ConfigTarget } from './control-client/config-target.ts';
 import { ControlClient } from './control-client/control-client.ts';
@@ -188,7 +189,9 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
         prober.repeat();
       })
     : () => {};
+  let stats: Listening | undefined;
   const release = async () => {
+    await stats?.close();
     await discovery.stop();
     await dns?.close();
     proxyConfig.stop();
@@ -214,6 +217,9 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin, taken.statsCompression);
   proxy.refuseConnectionsTo(life.listening);
+  const at = settings['stats-address'];
+  stats = at && (await serveStats(runtime, at, admin, taken.statsCompression));
+  if (stats) proxy.refuseConnectionsTo(stats);
   discovery.start();
   prober.follow(atStart.probe);
   proxyConfig.follow((config) => {
@@ -318,6 +324,7 @@ function nodeOf(
     appPorts: settings['app-port'],
     outboundBind: settings['outbound-bind'],
     httpProxyPort: settings['http-proxy-port'],
+    statsPort: settings['stats-address']?.port,
     answersDns: dnsPortOf(settings) !== undefined,
   });
 }

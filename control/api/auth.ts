@@ -45,12 +45,13 @@ export async function adminToken(store: TokenStore): Promise<{ check: AdminCheck
   return { check: checkAgainst(hash), created };
 }
 
-function checkAgainst(hash: string): AdminCheck {
+/** @param hash SHA-256 of the token, hexadecimal */
+export function checkAgainst(hash: string): AdminCheck {
   const wanted = Buffer.from(hash, 'hex');
   return (token) => timingSafeEqual(sha256(token), wanted);
 }
 
-const sha256 = (text: string) => createHash('sha256').update(text).digest();
+export const sha256 = (text: string) => createHash('sha256').update(text).digest();
 
 /** Sets `caller` for every request. An unknown bearer token leaves the caller anonymous (join tokens are not accepted here). */
 export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {

@@ -1,4 +1,4 @@
-/** `tulle token create|list|revoke`: join tokens, and identities that are taken back. */
+/** `tulle token create|list|revoke`: join tokens, the token of Prometheus, and identities that are taken back. */
 import type { Command } from 'commander';
 import { CliError } from './cli-error.ts';
 import { type ClientFlags, client, output } from './command-options.ts';
@@ -21,8 +21,11 @@ interface TokenRow {
 
 export function registerTokenCommands(program: Command): void {
   const token = program.command('token').description('Join tokens, with which proxies get their first certificate.');
-  client(token.command('create').description('A one-time join token for one service account.'))
-    .requiredOption('--service-account <name>', 'the service account of the proxy')
+  client(
+    token.command('create').description('A one-time join token for one service account, or the token of Prometheus.'),
+  )
+    .option('--service-account <name>', 'the service account of the proxy')
+    .option('--scrape', 'instead: the token with which Prometheus lists the proxies; it replaces the last one')
     .option('--ttl <seconds>', 'seconds until it expires unused', '3600')
     .addOption(output())
     .action(create);
@@ -39,12 +42,19 @@ export function registerTokenCommands(program: Command): void {
   )
     .argument('[ids...]', 'as tulle token list shows them')
     .option('--service-account <name>', 'instead: the service account; create its ServiceAccount again to allow it')
+    .option('--scrape', 'instead: the token of Prometheus')
     .action(revoke);
 }
 
-async function create(flags: ClientFlags & { serviceAccount: string; ttl: string }): Promise<void> {
+async function create(flags: ClientFlags & { serviceAccount?: string; scrape?: true; ttl: string }): Promise<void> {
   const format = outputFormat(flags.output);
+  if ((flags.serviceAccount === undefined) === (flags.scrape === undefined))
+    throw new CliError('token create: name --service-account NAME, or --scrape');
   const api = ControlApi.from(flags);
+  if (flags.scrape) {
+    const made = await api.call<{ token: string }>('POST', '/v1/prometheus/token');
+    return print(format, made, () => made.token);
+  }
   if (!/^\d{1,9}$/.test(flags.ttl)) throw new CliError(`--ttl ${flags.ttl}: must be a whole number of seconds`);
   const namespace = flags.namespace ?? api.namespace;
   const body = { namespace, serviceAccount: flags.serviceAccount, ttlSeconds: Number(flags.ttl) };
@@ -75,11 +85,16 @@ async function list(flags: ClientFlags & { allNamespaces?: boolean }): Promise<v
   );
 }
 
-async function revoke(ids: string[], flags: ClientFlags & { serviceAccount?: string }): Promise<void> {
-  const { serviceAccount } = flags;
-  if ((ids.length === 0) === (serviceAccount === undefined))
-    throw new CliError('token revoke: name ids of tokens, or --service-account NAME');
+async function revoke(ids: string[], flags: ClientFlags & { serviceAccount?: string; scrape?: true }): Promise<void> {
+  const { serviceAccount, scrape } = flags;
+  if ([ids.length > 0, serviceAccount !== undefined, scrape].filter(Boolean).length !== 1)
+    throw new CliError('token revoke: name ids of tokens, or --service-account NAME, or --scrape');
   const api = ControlApi.from(flags);
+  if (scrape) {
+    await api.call('DELETE', '/v1/prometheus/token');
+    process.stdout.write('scrape token revoked\n');
+    return;
+  }
   for (const id of ids) {
     await api.call('DELETE', `/v1/join-tokens/${encodeURIComponent(id)}`);
     process.stdout.write(`join token ${id} revoked\n`);

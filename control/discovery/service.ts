@@ -334,6 +334,12 @@ export class DiscoveryService {
     }
   }
 
+  /** The nodes of the proxies that are connected. */
+  *connectedNodes(): Generator<Node> {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) if (hasConnection(session, now)) yield session.node;
+  }
+
   /** The versions of the proxies that are connected, one for each. */
   *proxyVersions(): Generator<string> {
     const now = this.clock.now();

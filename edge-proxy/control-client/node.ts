@@ -26,6 +26,8 @@ export interface NodeSettings {
   readonly outboundBind: string | undefined;
   /** Loopback port for HTTP proxy requests; absent: none. */
   readonly httpProxyPort: number | undefined;
+  /** Of the server of metrics at its address; absent: there is none. */
+  readonly statsPort?: number | undefined;
   /** It answers DNS queries of the workload. */
   readonly answersDns: boolean;
 }
@@ -56,6 +58,7 @@ export function buildNode(settings: NodeSettings): Node {
       ...(settings.group === undefined ? {} : { AUTO_REGISTER_GROUP: settings.group }),
       ...(settings.network === undefined ? {} : { NETWORK: settings.network }),
       ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
+      ...(settings.statsPort === undefined ? {} : { ENVOY_PROMETHEUS_PORT: settings.statsPort }),
       ...(settings.answersDns ? { DNS_CAPTURE: 'true' } : {}),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),

@@ -150,3 +150,25 @@ describe('parseSettings', () => {
     expect(violations([])).toHaveLength(2);
   });
 });
+
+describe('--stats-address', () => {
+  const read = (...args: string[]) => {
+    const parsed = parseSettings([...mesh, ...args], {});
+    if (parsed.kind === 'invalid') return parsed.violations;
+    return parsed.kind === 'mesh' ? parsed.settings['stats-address'] : parsed;
+  };
+  it.each([
+    [['--stats-address', '127.0.0.1'], { address: '127.0.0.1', port: 15090 }],
+    [['--stats-address', '0.0.0.0:9100', '--ip', 'auto'], { address: '0.0.0.0', port: 9100 }],
+    [['--stats-address', '[fd00::1]:9100', '--ip', 'fd00::1'], { address: 'fd00::1', port: 9100 }],
+    [['--stats-address', '::', '--interception-mode', 'TPROXY'], { address: '::', port: 15090 }],
+  ])('%j', (args, expected) => expect(read(...args)).toEqual(expected));
+
+  it.each([
+    [['--stats-address', 'host:1'], '--stats-address: must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT'],
+    [['--stats-address', '127.0.0.1:0'], '--stats-address: must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT'],
+    [['--stats-address', '10.0.0.1', '--ip', '10.0.0.2'], 'must be 0.0.0.0, ::, or the address of --ip (10.0.0.2)'],
+    [['--stats-address', '10.0.0.1', '--ip', 'auto'], 'must be 0.0.0.0, ::, or the address of --ip (auto)'],
+    [['--stats-address', '0.0.0.0:9100', '--interception-mode', 'TPROXY'], 'a port from 15000 to 15090'],
+  ])('%j: %s', (args, message) => expect(String(read(...args))).toContain(message));
+});

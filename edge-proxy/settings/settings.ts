@@ -1,7 +1,7 @@
 /** The proxy process's settings, from flags and then environment; all violations are reported together. */
 import * as z from 'zod';
 import { parseSocketAddress } from '../../shared/dns/socket-address.ts';
-import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
+import { CAPTURE_PORTS, NEVER_CAPTURED } from '../../shared/join/capture-ports.ts';
 import { DEFAULT_LOG, LOG_FORMATS, LOG_LEVELS } from '../../shared/log/log.ts';
 
 export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a static file)
@@ -49,6 +49,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
 
   --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]
   --admin-port PORT          0: chosen free (default: 15000, 0 with --announce or COMMAND) [TULLE_ADMIN_PORT]
+  --stats-address ADDRESS[:PORT]  serves GET /stats/prometheus and /metrics alone, and says so to the [TULLE_STATS_ADDRESS]
+                             control plane: --ip, or 0.0.0.0 or :: (default: nowhere; port 15090)
   --drain-seconds N          how long connections may finish                   [TULLE_DRAIN_SECONDS]
                              (default: the mesh's terminationDrainDuration, else 5)
   --drain-time-seconds N     how long connections of a listener that is gone may stay [TULLE_DRAIN_TIME_SECONDS]
@@ -84,6 +86,8 @@ const PATTERNS = {
   ip: /^(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/,
 };
 const DNS_PORT = 53;
+/** Istio's. */
+const STATS_PORT = 15090;
 const CONTROL_PLANE = /^https:\/\/[^/\s]+\/?$/;
 const name = z.string().regex(PATTERNS.label, 'must be a DNS label');
 const port = z
@@ -130,6 +134,11 @@ const positive = z
   .string()
   .regex(/^[1-9]\d{0,8}$/, 'must be a whole number above 0')
   .transform(Number);
+const statsAddress = z.string().transform((text, context) => {
+  const at = parseSocketAddress(text, STATS_PORT);
+  if (!at) context.addIssue({ code: 'custom', message: 'must be ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT' });
+  return at ?? { address: '', port: 0 };
+});
 const dnsServers = z.string().transform((text, context) =>
   text.split(',').map((item) => {
     const server = parseSocketAddress(item.trim(), DNS_PORT);
@@ -206,12 +215,21 @@ const MeshFlags = z
       .union([z.literal('off').transform(() => 'off' as const), port], { error: 'must be a port number, or off' })
       .optional(),
     'dns-upstream': dnsServers.default([]),
+    'stats-address': statsAddress.optional(),
     'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
     'interception-mode': z.enum(['NONE', 'TPROXY'], { error: ({ input }) => modeRule(input) }).default('NONE'),
   })
   .superRefine((settings, ctx) => {
-    if (settings['interception-mode'] !== 'TPROXY') return;
     const refuse = (flag: string, reason: string) => ctx.addIssue({ code: 'custom', path: [flag], message: reason });
+    const stats = settings['stats-address'];
+    if (stats && ![settings.ip, '0.0.0.0', '::'].includes(stats.address))
+      refuse('stats-address', `must be 0.0.0.0, ::, or the address of --ip (${settings.ip}), at which peers find it`);
+    if (settings['interception-mode'] !== 'TPROXY') return;
+    if (stats && (stats.port < NEVER_CAPTURED.first || stats.port > NEVER_CAPTURED.last))
+      refuse(
+        'stats-address',
+        `must have a port from ${NEVER_CAPTURED.first} to ${NEVER_CAPTURED.last} with --interception-mode TPROXY: connections to others are captured`,
+      );
     if (settings.type === 'router')
       refuse('interception-mode', 'must be NONE with --type router: gateways capture nothing');
     for (const flag of ['http-proxy-port', 'outbound-bind'] as const)

@@ -1,4 +1,5 @@
 /** What of a host's traffic is redirected to the proxy. */
+import { NEVER_CAPTURED } from '../../shared/join/capture-ports.ts';
 
 export interface CaptureOptions {
   /** Numeric user id of the proxy: its own connections are exempt. */
@@ -37,7 +38,7 @@ export interface InboundCapture {
 }
 
 /** Ports that are never captured inbound: SSH, and those of proxies and control planes. */
-export const NEVER_INBOUND = { ssh: 22, firstOfMesh: 15000, lastOfMesh: 15090 } as const;
+export const NEVER_INBOUND = { ssh: 22, firstOfMesh: NEVER_CAPTURED.first, lastOfMesh: NEVER_CAPTURED.last } as const;
 
 /** The operator's configuration or host is at fault; one line that names the field or the remedy. */
 export class CaptureError extends Error {

@@ -2,6 +2,9 @@
 
 export const CAPTURE_PORTS = { outbound: 15001, inbound: 15006, dns: 15053 } as const;
 
+/** Ports of proxies and control planes: never captured inbound. */
+export const NEVER_CAPTURED = { first: 15000, last: 15090 } as const;
+
 /**
  * Transparent listening sockets (IP_TRANSPARENT), by the names that systemd's `FileDescriptorName=` and LISTEN_FDNAMES have.
  * `outbound` and `inbound` are IPv4, the others IPv6 alone.
