@@ -55,8 +55,8 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-const joinOf = (serial: string, group: string | undefined = 'reviews') =>
-  ({ id: `join-${serial}`, group, labels: { rack: 'r1', app: 'evil' } }) as unknown as Join;
+const joinOf = (serial: string, group: string | null = 'reviews') =>
+  ({ id: `join-${serial}`, group: group ?? undefined, labels: { rack: 'r1', app: 'evil' } }) as unknown as Join;
 
 async function started(): Promise<Registrations> {
   const made = new Registrations({
@@ -245,10 +245,18 @@ it.each([
     'conflict',
     /"none" of namespace "shop" does not exist/,
   ],
+  [
+    'a join without a group',
+    'z',
+    {},
+    'not-allowed',
+    /joined without a WorkloadGroup: .*tulle invite --group reviews -n shop/,
+  ],
   ['no certificate', undefined, {}, 'not-allowed', /certificate/],
 ])('refuses %s', async (_, serial, more, code, message) => {
   joins.set('x', joinOf('x', 'ratings'));
   joins.set('y', joinOf('y', 'none'));
+  joins.set('z', joinOf('z', null));
   await expect(registrations.seen(proxy(serial, '10.0.0.5', more))).rejects.toMatchObject({
     code,
     message: expect.stringMatching(message),

@@ -227,8 +227,7 @@ export class Registrations {
     // It is a part of the entry's name, of which a long one is cut in front.
     if (labelValueViolation(network) !== undefined)
       throw refuse('not-allowed', 'its network is no name of at most 63 letters, digits, "-", "_" or "."');
-    if (join?.group !== undefined && join.group !== name)
-      throw refuse('not-allowed', `it joined for WorkloadGroup "${join.group}", not "${name}"`);
+    if (join && join.group !== name) throw refuse('not-allowed', otherGroup(join, machine));
     const group = await this.options.group(namespace, name);
     if (!group)
       throw refuse('conflict', `WorkloadGroup "${name}" of namespace "${namespace}" does not exist: create it`);
@@ -433,6 +432,11 @@ export class Registrations {
     this.report('error', '', error instanceof Error ? error.message : String(error));
     this.options.report(error);
   }
+}
+
+function otherGroup({ group }: Join, { group: name, namespace }: Machine): string {
+  if (group !== undefined) return `it joined for WorkloadGroup "${group}", not "${name}"`;
+  return `it joined without a WorkloadGroup: join again with an invitation ("tulle invite --group ${name} -n ${namespace}"), or create a WorkloadEntry with its address and start it without --group`;
 }
 
 const idOf = (namespace: string, name: string): string => `${namespace}/${name}`;
