@@ -1,12 +1,13 @@
 /** Redirects the traffic of this machine to its proxy, and puts it back. */
 import { show, turnOff, turnOn } from '../../../machine/capture/capture.ts';
 import type { CaptureOptions } from '../../../machine/capture/capture-options.ts';
-import { captureFindings, mayChangeRules } from '../../../machine/capture/findings.ts';
+import { captureFindings, hasIpv6, mayChangeRules } from '../../../machine/capture/findings.ts';
 import { userOf } from '../../../machine/capture/transparent-sockets.ts';
 import { type Category, type Finding, failure, ok, warning } from '../../../machine/checks/finding.ts';
 import { PROXY_USER } from '../../../machine/host/layout.ts';
 import type { MachineRecord } from '../../../machine/join/record.ts';
 import { CAPTURE_PORTS } from '../../../shared/join/capture-ports.ts';
+import { coverageFindings } from './coverage.ts';
 
 /** @throws Error in one line; nothing is redirected then */
 export async function redirectHost(record: MachineRecord): Promise<void> {
@@ -44,8 +45,8 @@ export function captureChecks(): Category {
 }
 
 /** Of a joined machine. */
-export async function redirectionFindings({ capture }: MachineRecord): Promise<readonly Category[]> {
-  if (!capture) return [];
+export async function redirectionFindings(record: MachineRecord): Promise<readonly Category[]> {
+  if (!record.capture) return [];
   if (!mayChangeRules())
     return [
       {
@@ -64,6 +65,7 @@ export async function redirectionFindings({ capture }: MachineRecord): Promise<r
           'they do not',
           'systemctl restart tulle-proxy-outbound.socket tulle-proxy-inbound.socket tulle-proxy',
         ),
+    ...coverageFindings(record, hasIpv6()),
     ...findings('nothing else redirects traffic', found),
   ];
   return [{ categoryName: 'capture', checks }];
