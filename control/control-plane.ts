@@ -210,6 +210,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       group: groupReader(store),
       view: () => mesh.current(),
       joinOf: (serial) => joins.ofSerial(serial),
+      allowsLoopback: isLoopbackHost(new URL(server.url).hostname),
       cleanupMs,
       events,
       report,
@@ -348,6 +349,8 @@ async function openDataFolder(data: string): Promise<void> {
     throw new Error(`data folder ${data} holds other files ("${foreign}"): name an empty or new folder with --data`);
   await chmod(data, 0o700);
 }
+
+const isLoopbackHost = (host: string): boolean => host === 'localhost' || host === '[::1]' || host.startsWith('127.');
 
 function storeKeyOf({ apiVersion, kind: name, metadata }: Resource): ResourceKey | undefined {
   const kind = kindOf(apiVersion, name);

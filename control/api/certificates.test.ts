@@ -29,6 +29,7 @@ let app: Hono<ApiEnv>;
 let jwtSvids: JwtSvids;
 let store: ResourceStore;
 let accounts: Accounts;
+let tokens: JoinTokens;
 let joins: Awaited<ReturnType<typeof openJoins>>;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tulle-api-'));
@@ -39,7 +40,7 @@ beforeAll(async () => {
     issuer: 'https://control',
     isHeld: (one) => isHeld(joins, one),
   });
-  const tokens = new JoinTokens(memoryTokenStore());
+  tokens = new JoinTokens(memoryTokenStore());
   store = memoryStore();
   await createInitialNamespaces(store);
   accounts = await Accounts.open(store, { load: async () => [], record: async () => {} });
@@ -207,6 +208,19 @@ describe('JWT-SVIDs', () => {
     expect(replay.status).toBe(401);
     expect((await call('/v1/jwt-svids', { audience: ['gateway'], token })).status).toBe(401);
   });
+
+  it.each([{ group: 'reviews' }, { ephemeral: true }])(
+    'are refused to an invitation with %j, which costs no use',
+    async (more) => {
+      const { token } = await tokens.create({ namespace: 'default', serviceAccount: 'reviews', ...more });
+      const refused = await call('/v1/jwt-svids', { audience: [controlPlaneAudience], token });
+      expect(refused).toMatchObject({ status: 403, body: { message: expect.stringContaining('POST /v1/join') } });
+      const joined = await call('/v1/certificates', { csr: await csr(), token });
+      const serial = new X509Certificate(joined.body.certificateChain!).serialNumber.toLowerCase();
+      const request = { audience: [controlPlaneAudience] };
+      expect((await call('/v1/jwt-svids', request, { peerSpiffeId: id, serial })).status).toBe(200);
+    },
+  );
 
   it('are issued to workloads with a certificate, not to anonymous callers', async () => {
     expect((await call('/v1/jwt-svids', { audience: ['gateway'] }, { peerSpiffeId: id })).status).toBe(200);

@@ -71,7 +71,8 @@ export interface CertificateRoutesOptions {
  * - `POST /v1/revocations` (admin) {namespace, serviceAccount}: takes the account's unused tokens and its identity back, and
  *   revokes its joins
  * - `POST /v1/certificates` {csr, token?, ttlSeconds?} -> {certificateChain, trustBundle, notAfter}
- * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}
+ * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}; 403 for the token of an invitation with a group, or
+ *   that is ephemeral
  * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`; `GET /.well-known/openid-configuration`
  *
  * The caller is identified by the join token in the body, else by the client certificate, else (JWT-SVIDs only) by a JWT-SVID
@@ -137,7 +138,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   app.post('/v1/jwt-svids', async (c) => {
     const { audience, token, ttlSeconds: ttl } = await readRequest(c, JwtSvidRequest, REQUEST);
-    const caller = token === undefined ? await jwtCaller(c) : { spiffeId: await tokenHolder(token), join: undefined };
+    const caller = token === undefined ? await jwtCaller(c) : { spiffeId: await plainHolder(token), join: undefined };
     const spiffeId = await allowed(caller.spiffeId);
     jwtSvids.check(audience, ttl);
     if (token !== undefined) await tokens.redeem(token);
@@ -163,6 +164,19 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   async function tokenHolder(token: string): Promise<string> {
     return formatWorkloadId({ trustDomain: authority.trustDomain, ...(await tokens.peek(token)) });
+  }
+
+  /**
+   * A JWT-SVID for a token is of no join, and is renewed by itself: it would outlast an ephemeral join, and escape the revocation of
+   * one. @throws ApiError 403 for an invitation of a machine
+   */
+  async function plainHolder(token: string): Promise<string> {
+    const { group, ephemeral } = await tokens.peek(token);
+    if (group !== undefined || ephemeral)
+      throw forbidden(
+        'the token is an invitation for a machine: join with it ("tulle join", POST /v1/join), then ask with the certificate',
+      );
+    return tokenHolder(token);
   }
 
   /** Handed out once its join is durable. */

@@ -193,6 +193,9 @@ export class DiscoveryService {
       get node() {
         return session.node;
       },
+      get nodeDigest() {
+        return session.nodeDigest;
+      },
       get serial() {
         return session.certificate?.serial;
       },

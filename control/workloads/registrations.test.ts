@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Join } from '../ca/joins.ts';
 import { buildView } from '../mesh/build-view.ts';
@@ -8,6 +8,7 @@ import { memoryStore } from '../store/memory.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { ADDRESS_CONFLICT, entryKey } from './entry-writer.ts';
 import { groupReader } from './read-group.ts';
+import { RegistrationError } from './registration-error.ts';
 import { type RegisteringProxy, Registrations } from './registrations.ts';
 
 const GROUP: Resource = {
@@ -55,16 +56,17 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-const joinOf = (serial: string, group: string | undefined = 'reviews') =>
-  ({ id: `join-${serial}`, group, labels: { rack: 'r1', app: 'evil' } }) as unknown as Join;
+const joinOf = (serial: string, group: string | null = 'reviews') =>
+  ({ id: `join-${serial}`, group: group ?? undefined, labels: { rack: 'r1', app: 'evil' } }) as unknown as Join;
 
-async function started(): Promise<Registrations> {
+async function started(allowsLoopback = false): Promise<Registrations> {
   const made = new Registrations({
     store,
     group: groupReader(store),
     view: () => buildView(written.map(meshForm), 1),
     joinOf: (serial) => joins.get(serial),
     cleanupMs: 10_000,
+    allowsLoopback,
     events: { registration: ({ what, entry, reason }) => void events.push(`${what} ${entry} ${reason ?? ''}`.trim()) },
     report: (error) => {
       throw error;
@@ -81,6 +83,9 @@ function proxy(serial: string | undefined, address: string, more: Record<string,
   const made = {
     id: `session-${++sessions}`,
     node: { id: `sidecar~${address}~reviews.shop~shop.svc.cluster.local`, metadata },
+    get nodeDigest() {
+      return JSON.stringify(made.node);
+    },
     serial,
     connected: true,
     isConnected: () => made.connected,
@@ -245,10 +250,18 @@ it.each([
     'conflict',
     /"none" of namespace "shop" does not exist/,
   ],
+  [
+    'a join without a group',
+    'z',
+    {},
+    'not-allowed',
+    /joined without a WorkloadGroup: .*tulle invite --group reviews -n shop/,
+  ],
   ['no certificate', undefined, {}, 'not-allowed', /certificate/],
 ])('refuses %s', async (_, serial, more, code, message) => {
   joins.set('x', joinOf('x', 'ratings'));
   joins.set('y', joinOf('y', 'none'));
+  joins.set('z', joinOf('z', null));
   await expect(registrations.seen(proxy(serial, '10.0.0.5', more))).rejects.toMatchObject({
     code,
     message: expect.stringMatching(message),
@@ -277,6 +290,76 @@ it.each([`${'-'.repeat(300)}payments-10.0.0.9`, 'a/b', 'a b', 'x'.repeat(64)])(
     expect(await names()).toEqual([]);
   },
 );
+
+it.each(['2001:DB8::5', '2001:db8:0::5', '2001:0db8::5', '::ffff:10.0.0.5', '::FFFF:a00:5'])(
+  'refuses %s, a second spelling of an address',
+  async (ip) => {
+    await expect(registrations.seen(proxy('a', '10.0.0.5', { INSTANCE_IPS: ip }))).rejects.toMatchObject({
+      code: 'not-allowed',
+      message: expect.stringMatching(/must be written (2001:db8::5|10\.0\.0\.5)$/),
+    });
+  },
+);
+
+it.each(['127.0.10.1', '::1', '::ffff:127.0.0.1'])('refuses %s unless all is on one host', async (ip) => {
+  await expect(registrations.seen(proxy('a', ip))).rejects.toMatchObject({
+    message: expect.stringContaining('loopback address'),
+  });
+});
+
+it('takes loopback addresses where all is on one host', async () => {
+  await registrations.close();
+  registrations = await started(true);
+  await registrations.seen(proxy('a', '127.0.10.1'));
+  expect(await names()).toEqual(['reviews-127.0.10.1']);
+});
+
+describe('a node that changes at a later poll', () => {
+  const change = (of: ReturnType<typeof proxy>, more: Record<string, unknown>) => {
+    of.node = { ...of.node, metadata: { ...of.node.metadata, ...more } };
+  };
+
+  it.each(['a', 'unknown'])('moves its entry with its address (certificate %s)', async (serial) => {
+    const one = proxy(serial, '10.0.0.5');
+    await registrations.seen(one);
+    change(one, { INSTANCE_IPS: '10.0.0.6' });
+    await registrations.seen(one);
+    expect(await names()).toEqual(['reviews-10.0.0.6']);
+    expect(registrations.noteOn(one.id)).toBeUndefined();
+    expect(registrations.seen(one)).toBeUndefined();
+  });
+
+  it('is refused what a new session is refused, as often as it polls, and loses its entry', async () => {
+    const one = proxy('a', '10.0.0.5');
+    await registrations.seen(one);
+    await registrations.seen(proxy('b', '10.0.0.6'));
+    for (const more of [{ INSTANCE_IPS: '10.0.0.6' }, { INSTANCE_IPS: '0.0.0.0' }, { AUTO_REGISTER_GROUP: 'other' }]) {
+      change(one, { INSTANCE_IPS: '10.0.0.5', ...more });
+      for (let poll = 0; poll < 2; poll++)
+        await expect(registrations.seen(one)).rejects.toBeInstanceOf(RegistrationError);
+    }
+    await after(1000);
+    await after(11_000);
+    expect(await names()).toEqual(['reviews-10.0.0.6']);
+    change(one, { INSTANCE_IPS: '10.0.0.5', AUTO_REGISTER_GROUP: 'reviews' });
+    await registrations.seen(one);
+    expect(await names()).toEqual(['reviews-10.0.0.5', 'reviews-10.0.0.6']);
+  });
+
+  it('has the labels and the entry that it asks for now', async () => {
+    const one = proxy('a', '10.0.0.5');
+    await registrations.seen(one);
+    change(one, { LABELS: { 'service.istio.io/canonical-name': 'n' } });
+    await registrations.seen(one);
+    expect((await entry('reviews-10.0.0.5'))!.spec).toMatchObject({
+      labels: { 'service.istio.io/canonical-name': 'n' },
+    });
+    change(one, { AUTO_REGISTER_GROUP: undefined });
+    await registrations.seen(one);
+    expect(await names()).toEqual([]);
+    expect(registrations.seen(one)).toBeUndefined();
+  });
+});
 
 it('takes no labels of a machine that neither its group nor its invitation gives, besides names for telemetry', async () => {
   await registrations.seen(

@@ -8,6 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
+import { canonicalIp } from '../../shared/match/cidr.ts';
 import { labelValueViolation } from '../../shared/match/labels.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
@@ -37,7 +38,10 @@ const CONFLICT_MS = 30_000;
 export interface RegisteringProxy {
   /** Of the session. */
   readonly id: string;
+  /** May be another one at a later poll, of the same id. */
   readonly node: Node;
+  /** Of `node`. */
+  readonly nodeDigest: string;
   /** Serial number of the certificate that it last polled with; undefined: it has none. */
   readonly serial: string | undefined;
   readonly isConnected: () => boolean;
@@ -50,6 +54,8 @@ export interface RegistrationsOptions {
   readonly joinOf: (serial: string) => Join | undefined;
   /** Milliseconds. */
   readonly cleanupMs: number;
+  /** Whether machines may have loopback addresses: all are on the host of the control plane. */
+  readonly allowsLoopback: boolean;
   readonly events: Pick<ControlEvents, 'registration'>;
   readonly report: (error: unknown) => void;
   /** Milliseconds since the epoch. */
@@ -81,6 +87,8 @@ export class Registrations {
   private readonly bySession = new Map<string, Registration>();
   /** Sessions of machines that have no entry of ours, and why. */
   private readonly without = new Map<string, { readonly proxy: RegisteringProxy; readonly why: string }>();
+  /** `nodeDigest` when the proxy was registered, or found to have no entry. */
+  private readonly digests = new WeakMap<RegisteringProxy, string>();
   /** Writes about one entry follow each other. */
   private readonly queues = new Map<string, Promise<unknown>>();
   private timer: ReturnType<typeof setInterval> | undefined;
@@ -121,14 +129,22 @@ export class Registrations {
   }
 
   /**
-   * A proxy opens a session, or polls. @returns undefined: nothing is to be done
+   * A proxy opens a session, or polls: a node that has changed is judged as that of a new session. @returns undefined: nothing is to be done
    * @throws RegistrationError (as a rejection): the machine may not be registered
    */
   seen(proxy: RegisteringProxy): Promise<void> | undefined {
     const known = this.bySession.get(proxy.id);
-    if (known ? known.removeAt === undefined : this.without.has(proxy.id)) return undefined;
+    const held = known
+      ? known.removeAt === undefined && known.proxies.get(proxy.id)
+      : this.without.get(proxy.id)?.proxy;
+    if (held && this.digests.get(held) === proxy.nodeDigest) return undefined;
     const machine = machineOf(proxy.node);
-    return machine && this.register(proxy, machine);
+    if (!machine) return held ? this.withdraw(proxy) : undefined;
+    return this.register(proxy, machine).catch((error) => {
+      // The entry that it had goes when no other process of the machine has it.
+      this.detach(proxy);
+      throw error;
+    });
   }
 
   /** What an operator should know of a session's machine. */
@@ -179,9 +195,12 @@ export class Registrations {
       conflict: undefined,
     };
     if (before && before.join !== join?.id) this.changeHolder(before, join?.id);
+    const old = this.detach(proxy);
     registration.removeAt = undefined;
     registration.proxies.set(proxy.id, proxy);
-    const moved = join && this.byJoin.get(join.id);
+    this.digests.set(proxy, proxy.nodeDigest);
+    // Of a machine whose join is not known, the session alone tells what it left.
+    const moved = join ? this.byJoin.get(join.id) : old?.proxies.size === 0 ? old : undefined;
     this.hold(registration);
     this.bySession.set(proxy.id, registration);
     const left = moved && moved !== registration ? this.moveFrom(moved, machine) : undefined;
@@ -222,13 +241,12 @@ export class Registrations {
       return new RegistrationError(code, `the machine is not registered: ${why}`);
     };
     if (serial === undefined) throw refuse('not-allowed', 'registration needs a client certificate');
-    if (!isUsable(address))
-      throw refuse('not-allowed', `${address || 'no address'} is not an address that peers reach`);
+    const unusable = addressViolation(address, this.options.allowsLoopback);
+    if (unusable !== undefined) throw refuse('not-allowed', unusable);
     // It is a part of the entry's name, of which a long one is cut in front.
     if (labelValueViolation(network) !== undefined)
       throw refuse('not-allowed', 'its network is no name of at most 63 letters, digits, "-", "_" or "."');
-    if (join?.group !== undefined && join.group !== name)
-      throw refuse('not-allowed', `it joined for WorkloadGroup "${join.group}", not "${name}"`);
+    if (join && join.group !== name) throw refuse('not-allowed', otherGroup(join, machine));
     const group = await this.options.group(namespace, name);
     if (!group)
       throw refuse('conflict', `WorkloadGroup "${name}" of namespace "${namespace}" does not exist: create it`);
@@ -290,7 +308,23 @@ export class Registrations {
     await this.remove(old, false);
   }
 
+  /** The node asks for no registration any more. */
+  private async withdraw(proxy: RegisteringProxy): Promise<void> {
+    const left = this.detach(proxy);
+    if (left && !isLive(left)) await this.remove(left);
+  }
+
+  /** @returns the registration that the session had */
+  private detach({ id }: RegisteringProxy): Registration | undefined {
+    const registration = this.bySession.get(id);
+    registration?.proxies.delete(id);
+    this.bySession.delete(id);
+    this.without.delete(id);
+    return registration;
+  }
+
   private keepWithout(proxy: RegisteringProxy, why: string): void {
+    this.digests.set(proxy, proxy.nodeDigest);
     this.bySession.delete(proxy.id);
     this.without.set(proxy.id, { proxy, why });
   }
@@ -435,6 +469,11 @@ export class Registrations {
   }
 }
 
+function otherGroup({ group }: Join, { group: name, namespace }: Machine): string {
+  if (group !== undefined) return `it joined for WorkloadGroup "${group}", not "${name}"`;
+  return `it joined without a WorkloadGroup: join again with an invitation ("tulle invite --group ${name} -n ${namespace}"), or create a WorkloadEntry with its address and start it without --group`;
+}
+
 const idOf = (namespace: string, name: string): string => `${namespace}/${name}`;
 const keyOf = ({ namespace, name }: Registration) => entryKey(namespace, name);
 
@@ -461,8 +500,20 @@ for (const [subnet, length] of [
 ] as const)
   UNUSABLE.addSubnet(subnet, length, 'ipv6');
 
-/** An IP address: a name or the path of a Unix socket would lead peers to what the machine chooses of theirs. */
-function isUsable(address: string): boolean {
-  const family = isIP(address);
-  return family !== 0 && !address.includes('%') && !UNUSABLE.check(address, family === 4 ? 'ipv4' : 'ipv6');
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
+LOOPBACK.addAddress('::1', 'ipv6');
+
+/**
+ * A name or the path of a Unix socket would lead peers to what the machine chooses of theirs, and a second spelling of an address
+ * would be a second entry of it.
+ */
+function addressViolation(address: string, allowsLoopback: boolean): string | undefined {
+  const canonical = canonicalIp(address);
+  const family = isIP(address) === 4 ? 'ipv4' : 'ipv6';
+  if (canonical === undefined || UNUSABLE.check(address, family))
+    return `${address || 'no address'} is not an address that peers reach`;
+  if (!allowsLoopback && LOOPBACK.check(address, family))
+    return `${address} is not an address that peers reach: it is a loopback address, and the control plane is reached on another; start it with --ip`;
+  return canonical === address ? undefined : `its address ${address} must be written ${canonical}`;
 }

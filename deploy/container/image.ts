@@ -9,8 +9,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pkg from '../../package.json' with { type: 'json' };
 
-/** Numeric, in the image and in the capture rules. */
-const UID = 1337;
+/** A system user's: tulle join takes no other. */
+const UID = 999;
 const CAPTURE_PROGRAMS = ['/usr/sbin/nft', '/usr/sbin/ip'];
 
 /**
@@ -38,7 +38,7 @@ function fillRoot(root: string, executable: string): void {
   const libraries = new Set([executable, ...CAPTURE_PROGRAMS].flatMap(librariesOf));
   for (const library of libraries) put(root, library, library);
   mkdirSync(join(root, 'etc'), { recursive: true });
-  writeFileSync(join(root, 'etc/passwd'), `root:x:0:0::/:/none\ntulle:x:${UID}:${UID}::/var/lib/tulle:/none\n`);
+  writeFileSync(join(root, 'etc/passwd'), `root:x:0:0::/:/none\ntulle:x:${UID}:${UID}::/var/lib/tulle:/usr/sbin/nologin\n`);
   writeFileSync(join(root, 'etc/group'), `root:x:0:\ntulle:x:${UID}:\n`);
   mkdirSync(join(root, 'tmp'), { recursive: true });
   chmodSync(join(root, 'tmp'), 0o1777);

@@ -11,7 +11,7 @@ import { JoinError } from './control-plane.ts';
 import { waitUntilReady } from './ready.ts';
 import type { MachineRecord } from './record.ts';
 import { selfTest } from './self-test.ts';
-import { type JoinPlan, type SetUpParts, setUp, startedUnits } from './set-up.ts';
+import { type JoinPlan, missingUser, type SetUpParts, setUp, startedUnits } from './set-up.ts';
 import { Undo } from './undo.ts';
 
 const READY_LIMIT_MS = 60_000;
@@ -71,6 +71,7 @@ async function attempt(by: JoinBy, wanted: Wanted, parts: JoinParts, undo: Undo)
   const way = reached[0];
   if (first || !way) throw new JoinError([first?.error ?? 'no control plane can be reached', first?.hint].join('; '));
 
+  await missingUser(wanted, parts);
   const begun = [way, ...reached.filter((other) => other !== way)].map(({ url }) => url);
   const joined = await unlessInterrupted(obtainCertificate(begun, way.root, by), parts.interrupted);
   parts.report(`certificate of ${joined.answer.spiffeId} obtained`);

@@ -76,11 +76,34 @@ it('leaves what was there before the join', async () => {
 
 it('keeps a user that was there before the join, and refuses the data of another proxy', async () => {
   const host = new MemoryHost();
-  host.files.set('/etc/passwd', 'root:x:0:0::/root:/bin/sh\ntulle:x:7:7::/:/bin/sh\n');
+  host.files.set('/etc/passwd', 'root:x:0:0::/root:/bin/sh\ntulle:x:7:7::/:/usr/sbin/nologin\n');
   const record = await attempt(host, new Undo());
   expect(record.madeUser).toBeUndefined();
   const undo = new Undo();
   await expect(attempt(host, undo)).rejects.toThrow('/var/lib/tulle/identity.json is there already');
+});
+
+it.each([
+  ['a person', 'tulle:x:1000:1000::/home/tulle:/usr/sbin/nologin', ''],
+  ['a shell', 'tulle:x:7:7::/:/bin/bash', ''],
+  ['the default shell', 'tulle:x:7:7::/:', ''],
+  ['root', 'tulle:x:0:0::/:/bin/false', ''],
+  ['a person by login.defs', 'tulle:x:700:700::/:/bin/false', '# UID\nUID_MIN\t500\nUID_MAX 60000\n'],
+])('refuses to run the proxy as a user that is there: %s', async (_, line, defs) => {
+  const host = new MemoryHost();
+  host.files.set('/etc/passwd', `root:x:0:0::/root:/bin/sh\n${line}\n`);
+  host.files.set('/etc/login.defs', defs);
+  await expect(attempt(host, new Undo())).rejects.toThrow(
+    /^user tulle is there already with uid \d+ and shell .*rename it/,
+  );
+  expect(host.changes).toBe(0);
+});
+
+it('runs the proxy as a system user that is there, by the range of login.defs', async () => {
+  const host = new MemoryHost();
+  host.files.set('/etc/passwd', 'root:x:0:0::/root:/bin/sh\ntulle:x:1500:1500::/:/bin/false\n');
+  host.files.set('/etc/login.defs', 'UID_MIN 2000\nSYS_UID_MAX 1999\n');
+  expect((await attempt(host, new Undo())).madeUser).toBeUndefined();
 });
 
 it('reports a unit of an application that does not exist', async () => {

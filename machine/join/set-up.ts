@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { formatIdentity, IDENTITY_FILE } from '../../shared/identity/identity-file.ts';
 import { type Host, HostError } from '../host/host.ts';
 import { CAPTURE_UNIT, type HostLayout, PROXY_UNIT } from '../host/layout.ts';
-import { makeUser, removeUser, userExists } from '../service/account.ts';
+import { checkSystemUser, makeUser, removeUser, userExists } from '../service/account.ts';
 import { DRAIN_SECONDS, proxyFlags } from '../service/proxy-flags.ts';
 import type { Systemd } from '../service/systemd.ts';
 import { applicationDropIn, captureSockets, captureUnit, proxyUnit } from '../service/units.ts';
@@ -95,11 +95,26 @@ function unitsOf(record: MachineRecord, { layout, tulle }: SetUpParts) {
   ];
 }
 
+/**
+ * Before anything is changed, and a use of an invitation with it.
+ * @returns the user that is to be made; undefined: none
+ * @throws HostError where there is a user of its name that the proxy may not run as
+ */
+export async function missingUser(
+  { service, capture }: Pick<JoinPlan, 'service' | 'capture'>,
+  { host, layout: { user } }: Pick<SetUpParts, 'host' | 'layout'>,
+): Promise<string | undefined> {
+  if (user === undefined || !(service === 'systemd' || capture)) return undefined;
+  if (!(await userExists(host, user))) return user;
+  await checkSystemUser(host, user);
+  return undefined;
+}
+
 /** @returns the user where it is made here */
-async function ensureUser(plan: JoinPlan, { host, layout }: SetUpParts, undo: Undo): Promise<string | undefined> {
-  const { user } = layout;
-  const needed = user !== undefined && (plan.service === 'systemd' || plan.capture);
-  if (!needed || (await userExists(host, user))) return undefined;
+async function ensureUser(plan: JoinPlan, parts: SetUpParts, undo: Undo): Promise<string | undefined> {
+  const { host, layout } = parts;
+  const user = await missingUser(plan, parts);
+  if (user === undefined) return undefined;
   undo.add(`user ${user}`, async () => {
     if (await userExists(host, user)) await removeUser(host, user);
   });

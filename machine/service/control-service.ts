@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Host, HostError } from '../host/host.ts';
 import type { Undo } from '../join/undo.ts';
-import { makeUser, removeUser, userExists } from './account.ts';
+import { checkSystemUser, makeUser, removeUser, userExists } from './account.ts';
 import type { Systemd } from './systemd.ts';
 import { controlUnit } from './units.ts';
 
@@ -34,7 +34,8 @@ export async function installControl(
 ): Promise<string | undefined> {
   if ((await systemd.state(UNIT)).active === 'active')
     throw new HostError(`${UNIT} runs already; "tulle control uninstall" removes it, its data stay`);
-  if (!(await userExists(host, CONTROL_USER))) {
+  if (await userExists(host, CONTROL_USER)) await checkSystemUser(host, CONTROL_USER);
+  else {
     undo.add(`user ${CONTROL_USER}`, () => removeUser(host, CONTROL_USER));
     await makeUser(host, CONTROL_USER, CONTROL_DATA);
   }

@@ -30,6 +30,18 @@ export function parseIp(text: string): Ip | undefined {
   return isMapped(words) ? { family: 4, words: [words[3]!] } : { family: 6, words };
 }
 
+/**
+ * The one spelling of an address: dotted decimal, or RFC 5952; a v4-mapped IPv6 address is the IPv4 address that it maps.
+ * @returns undefined: `text` is no IP address, or has a zone
+ */
+export function canonicalIp(text: string): string | undefined {
+  const ip = text.includes('%') ? undefined : parseIp(text);
+  if (!ip) return undefined;
+  if (ip.family === 6) return new URL(`http://[${text}]`).hostname.slice(1, -1);
+  const [word = 0] = ip.words;
+  return [24, 16, 8, 0].map((shift) => (word >>> shift) & 255).join('.');
+}
+
 /** Is this an IP address as configuration may write it: no zone? */
 export function isIpAddress(text: string): boolean {
   return !text.includes('%') && parseIp(text) !== undefined;

@@ -124,7 +124,7 @@ describe.skipIf(!CONTAINERS)('sidecar containers', () => {
     const size = Number(outputOf('podman', ['image', 'inspect', '--format', '{{.Size}}', image]).trim());
     expect(size).toBeLessThan(120e6);
     const status = (await run('sh', ['-c', 'cat /proc/$(pgrep -n -f "^/tulle proxy")/status'])).out;
-    expect(status).toMatch(/^Uid:\s+1337\s/m);
+    expect(status).toMatch(/^Uid:\s+999\s/m);
     expect(status).toMatch(/^CapEff:\s+0+$/m);
     expect(status).toMatch(/^NoNewPrivs:\s+1$/m);
   });

@@ -16,6 +16,7 @@ import { ADMIN_PORT, HTTP_PROXY_PORT, proxyFlags } from '../../../machine/servic
 import { type Invitation, parseInvitation } from '../../../shared/join/invitation.ts';
 import { CliError } from '../cli-error.ts';
 import { note } from '../output.ts';
+import { coverageText } from './coverage.ts';
 import { byEvidence, type EvidenceFlags, namesEvidence } from './join-evidence.ts';
 import { captureChecks, redirectHost, releaseHost } from './redirection.ts';
 import { type ThisMachine, thisMachine, workloadName } from './this-machine.ts';
@@ -264,17 +265,14 @@ function stopInterruption(): void {
 }
 
 function joinedText(record: MachineRecord, notAfter: string): string {
-  const { spiffeId, capture, dns, service, group, applications } = record;
-  const captured = capture
-    ? `all TCP that applications send, what arrives at the ports of the workload${dns ? ', names' : ''}`
-    : `nothing: applications use http_proxy=http://127.0.0.1:${HTTP_PROXY_PORT}`;
+  const { spiffeId, service, group, applications } = record;
   return [
     '',
     'This machine is a workload of the mesh.',
     `  identity     ${spiffeId}`,
     `  certificate  until ${notAfter}, renewed by itself${record.ephemeral ? ' while it runs' : ''}`,
     `  group        ${group ?? 'none: it calls services, and is endpoint of none'}`,
-    `  captured     ${captured}`,
+    `  captured     ${coverageText(record)}`,
     `  service      ${service === 'systemd' ? 'tulle-proxy.service (journalctl -u tulle-proxy)' : 'this command, in the foreground'}`,
     ...(applications.length > 0 ? [`  waits for it ${applications.join(', ')}`] : []),
     '  check        tulle check',

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { show, turnOff, turnOn } from '../../../machine/capture/capture.ts';
 import type { CaptureOptions } from '../../../machine/capture/capture-options.ts';
-import { captureFindings, mayChangeRules } from '../../../machine/capture/findings.ts';
+import { captureFindings, hasIpv6, mayChangeRules } from '../../../machine/capture/findings.ts';
 import { userOf } from '../../../machine/capture/transparent-sockets.ts';
 import { type Category, type Finding, failure, ok, warning } from '../../../machine/checks/finding.ts';
 import { putBack, resolverFindings, setUp } from '../../../machine/dns/resolver.ts';
@@ -11,6 +11,7 @@ import { hostLayout, PROXY_USER } from '../../../machine/host/layout.ts';
 import type { MachineRecord } from '../../../machine/join/record.ts';
 import { DOMAIN_SUFFIX } from '../../../machine/service/proxy-flags.ts';
 import { CAPTURE_PORTS } from '../../../shared/join/capture-ports.ts';
+import { coverageFindings } from './coverage.ts';
 
 /** What was changed of the resolver; root alone writes there. */
 const RESOLVER = { stateFile: join(hostLayout(0, {}).config, 'resolver.json') };
@@ -70,7 +71,8 @@ export function captureChecks(): Category {
 }
 
 /** Of a joined machine. */
-export async function redirectionFindings({ capture, dns }: MachineRecord): Promise<readonly Category[]> {
+export async function redirectionFindings(record: MachineRecord): Promise<readonly Category[]> {
+  const { capture, dns } = record;
   if (!capture) return [];
   if (!mayChangeRules())
     return [
@@ -90,6 +92,7 @@ export async function redirectionFindings({ capture, dns }: MachineRecord): Prom
           'they do not',
           'systemctl restart tulle-proxy-outbound.socket tulle-proxy-inbound.socket tulle-proxy',
         ),
+    ...coverageFindings(record, hasIpv6()),
     ...findings('nothing else redirects traffic', found),
   ];
   const names = dns ? [{ categoryName: 'names', checks: await nameFindings() }] : [];

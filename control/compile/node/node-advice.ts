@@ -32,7 +32,7 @@ function whyNothing(view: MeshView, proxy: ProxyView): string {
     .resources('WorkloadGroup')
     .find((each) => each.metadata.namespace === namespace && isOfGroup(each, proxy));
   if (group)
-    return `WorkloadGroup ${namespace}/${group.metadata.name} describes it: start it with --group ${group.metadata.name}, or create a WorkloadEntry with its address ${address}`;
+    return `WorkloadGroup ${namespace}/${group.metadata.name} describes it: join it with an invitation ("tulle invite --group ${group.metadata.name} -n ${namespace}"), or create a WorkloadEntry with its address ${address}`;
   if (isLoopback(proxy))
     return `no entry has its address ${address}${address === DEFAULT_IP ? ' (as without --ip)' : ''} with service account ${serviceAccount} and labels that it has: start it with --ip ADDRESS of its entry`;
   return `no WorkloadEntry, ServiceEntry endpoint or EndpointSlice of namespace ${namespace} has its address ${address}: create one, or start it with --ip ADDRESS of its entry`;
