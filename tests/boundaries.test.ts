@@ -84,7 +84,7 @@ const planes: Record<string, string[][]> = {
     ['xds/'],
     ['admin/'],
     ['proxy.ts', 'static.ts'],
-    ['workload-probe.ts', 'mesh-dns.ts', 'own-address.ts'],
+    ['workload-probe.ts', 'mesh-dns.ts', 'own-address.ts', 'kept-address.ts'],
     ['mesh-proxy.ts', 'workers/', 'assemble.ts', 'application-environment.ts', 'run.ts', 'watch-open-ports.ts'],
     // The edge worker is an entrance of its own: it puts a proxy together for one isolate.
     ['runtime/worker/'],

@@ -113,6 +113,25 @@ systemctl daemon-reload; systemctl enable --now app.service`);
     expect(await stateOf(machine)).toBe(before);
   });
 
+  it.each(['the executable', 'the package on node'])('runs a command with the proxy, by %s', async (what) => {
+    const machine = await boot();
+    if (what.endsWith('node')) await machine.shell(`cp ${nodeBinary()} /usr/local/bin/node`);
+    const before = await stateOf(machine);
+    const call = `curl -sk -o /dev/null -w '%{http_code}\\n' ${mesh.url}/v1/trust-bundle`;
+    await machine.shell(`cat >/run/app <<'END'
+${call}
+tulle check -o short
+ps -o user= -C tulle,node | sort -u | tr '\\n' ' '
+exit 7
+END`);
+    const joined = await machine.shell(`${await invite('--service-account', 'reviews')} -- sh /run/app`);
+    expect(joined, joined.error).toMatchObject({ code: 7, out: '200\nStatus check results are √\nroot tulle ' });
+    // As a container that is started again, whose proxy is that of the machine that has joined.
+    expect(await machine.shell('tulle join -- sh /run/app')).toMatchObject({ code: 7, out: joined.out });
+    expect(await machine.shell('tulle leave')).toMatchObject({ code: 0 });
+    expect(await stateOf(machine)).toBe(before);
+  });
+
   it('refuses in one line what cannot join, and leaves nothing behind', async () => {
     const machine = await boot();
     const before = await stateOf(machine);
