@@ -60,7 +60,7 @@ describe.each(RUNTIMES)('the probe of a workload on %s', (runtime) => {
   beforeAll(async () => {
     await new Promise<void>((done) => app.listen(0, '127.0.0.1', done));
     const { port } = app.address() as AddressInfo;
-    await mesh.startControl();
+    await mesh.startControl({ flags: ['--workload-cleanup-seconds', '1'] });
     const address = mesh.address();
     const probe = {
       httpGet: { port, path: '/ready', httpHeaders: [{ name: 'x-probe', value: 'yes' }] },
@@ -138,6 +138,14 @@ describe.each(RUNTIMES)('the probe of a workload on %s', (runtime) => {
     expect(started.length).toBeGreaterThan(0);
     // No group is left, so that neither is what the command itself started.
     for (const pid of started) await until(`the processes of ${pid} have ended`, () => !isGroup(Number(pid)));
+  });
+
+  it('its verdict is dropped when its proxy vanished, and is back with it', async () => {
+    await until('it has one', async () => (await condition()) === 'True');
+    await mesh.workloads.get('web')!.proxy.stop('SIGKILL');
+    await until('it has none', async () => (await condition()) === undefined);
+    await mesh.restartProxy('web');
+    await until('it has one again', async () => (await condition()) === 'True');
   });
 
   it('over HTTPS, whatever the certificate', async () => {
