@@ -38,7 +38,10 @@ function fillRoot(root: string, executable: string): void {
   const libraries = new Set([executable, ...CAPTURE_PROGRAMS].flatMap(librariesOf));
   for (const library of libraries) put(root, library, library);
   mkdirSync(join(root, 'etc'), { recursive: true });
-  writeFileSync(join(root, 'etc/passwd'), `root:x:0:0::/:/none\ntulle:x:${UID}:${UID}::/var/lib/tulle:/usr/sbin/nologin\n`);
+  writeFileSync(
+    join(root, 'etc/passwd'),
+    `root:x:0:0::/:/none\ntulle:x:${UID}:${UID}::/var/lib/tulle:/usr/sbin/nologin\n`,
+  );
   writeFileSync(join(root, 'etc/group'), `root:x:0:\ntulle:x:${UID}:\n`);
   mkdirSync(join(root, 'tmp'), { recursive: true });
   chmodSync(join(root, 'tmp'), 0o1777);
