@@ -56,7 +56,8 @@ import { processMetrics } from './telemetry/process-metrics.ts';
 import { endDraining } from './workloads/drained-entries.ts';
 import { MachineLabels } from './workloads/machine-labels.ts';
 import { groupReader } from './workloads/read-group.ts';
-import { CLEANUP_SECONDS, Registrations } from './workloads/registrations.ts';
+import { CLEANUP_SECONDS, RETURN_MS, Registrations } from './workloads/registrations.ts';
+import { VanishedProxies } from './workloads/vanished-proxies.ts';
 
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
@@ -87,7 +88,10 @@ export interface ControlPlaneOptions {
   connectionLimits?: Partial<ConnectionLimits>;
   /** Seconds after its end in which a certificate may still rejoin; 0: never. Default: REJOIN_GRACE_SECONDS. */
   rejoinGrace?: number;
-  /** Seconds from the moment that a registered machine has left to the removal of its entry. Default: CLEANUP_SECONDS. */
+  /**
+   * Seconds from the moment that a registered machine has left to the removal of its entry, and of a hand-written entry to that
+   * of its health. Default: CLEANUP_SECONDS.
+   */
   workloadCleanup?: number;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
@@ -197,19 +201,29 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     processMetrics(metrics);
     const events = eventsTo(counted, controlLog(log, Date.now));
+    const cleanupMs = (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000;
     const registrations = new Registrations({
       store,
       group: groupReader(store),
       view: () => mesh.current(),
       joinOf: (serial) => joins.ofSerial(serial),
       allowsLoopback: isLoopbackHost(new URL(server.url).hostname),
-      cleanupMs: (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000,
+      cleanupMs,
       events,
       report,
     });
     undo.splice(1, 0, () => registrations.close());
     await registrations.start();
     mesh.onChange((_view, change) => registrations.follow(change));
+    const vanished = new VanishedProxies({
+      store,
+      view: () => mesh.current(),
+      graceMs: cleanupMs,
+      returnMs: RETURN_MS,
+      report,
+    });
+    undo.splice(1, 0, () => vanished.close());
+    vanished.start(view.resources('WorkloadEntry'));
     const machineLabels = new MachineLabels({
       joinOf: (serial) => joins.ofSerial(serial),
       groups: () => mesh.current().resources('WorkloadGroup'),
@@ -220,6 +234,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       trust,
       admit: (node, serial) => machineLabels.admit(node, serial),
       seen: (proxy, isNew) => {
+        vanished.seen(proxy);
         if (isNew) {
           machineLabels.report(proxy.node);
           endDraining(store, mesh.current(), proxy.node).catch(report);

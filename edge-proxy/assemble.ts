@@ -302,7 +302,8 @@ export async function startStaticProxy(
   const at = bootstrap.admin?.address?.socketAddress;
   const port = settings['admin-port'] ?? at?.portValue ?? settings.defaultAdminPort;
   const admin = adminOf({ runtime, version }, part, nodeId, state);
-  life.listening = await serveAdmin(runtime, at?.address ?? settings['admin-address'], port, admin);
+  const adminAddress = at?.address ?? settings['admin-address'];
+  life.listening = await serveAdmin(runtime, adminAddress, port, admin, taken.statsCompression);
   part.refuseConnectionsTo(life.listening);
   const { port: adminPort } = life.listening;
   return { adminPort, ready: Promise.resolve(), ports: () => portsOf(part), stop: life.stop };

@@ -63,6 +63,8 @@ export interface MeshProxyDeps {
   readonly runtime: Runtime;
   readonly settings: MeshSettings;
   readonly version: string;
+  /** Of this process, and no command that it starts. */
+  readonly inheritedDescriptors: readonly number[];
   /** Called once there is an identity; rotations are reported by `identity.subscribe`. */
   readonly proxy: (identity: IdentityManager, settings: ProcessSettings, node: Node) => ProxyPart;
 }
@@ -165,6 +167,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   const prober = new WorkloadProber({
     runtime,
+    withheld: parts.inheritedDescriptors,
     report: (healthy) => client.request('POST', '/v1/workload-health', { node, healthy }),
     log,
   });
@@ -204,7 +207,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     refused: () => discovery.state.refused,
   });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
-  life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin);
+  life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin, taken.statsCompression);
   proxy.refuseConnectionsTo(life.listening);
   discovery.start();
   prober.follow(atStart.probe);

@@ -73,6 +73,7 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   const host = runtime.process;
   const { command } = parsed;
   const sockets = takeSockets(host, parsed);
+  const inheritedDescriptors = Object.values(sockets ?? {});
   let running: RunningProcess | undefined;
   let application: Application | undefined;
   let stopping = false;
@@ -98,7 +99,7 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   else {
     const { settings } = parsed;
     const part = proxy(settings, { httpProxy: access, sockets });
-    running = await startMeshProxy({ runtime, version, settings, proxy: part }, quitByAdmin);
+    running = await startMeshProxy({ runtime, version, settings, proxy: part, inheritedDescriptors }, quitByAdmin);
   }
   await running.ready;
   // Config may come into force while the proxy drains: no application starts then.
@@ -121,7 +122,7 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   application = host.startApplication(
     command,
     applicationEnvironment(host.environment, running.outboundAddress, access && accessUrl(access)),
-    Object.values(sockets ?? {}),
+    inheritedDescriptors,
   );
   const stopWatching = watchOpenPorts(application, (line) => host.writeError(line));
   const { code, error } = await application.ended;

@@ -1,10 +1,12 @@
 /** Asks the proxy's own workload whether it is healthy, and has the control plane know (WorkloadGroup `probe`). */
+import type { HealthCheck } from '../shared/xds/cluster.ts';
 import type { WorkloadProbe } from '../shared/xds/proxy-config.ts';
 import type { ControlResponse } from './control-client/control-client.ts';
-import type { Runtime } from './runtime/runtime.ts';
-import { HealthChecker } from './upstream/health/health-checker.ts';
+import type { Runtime, TlsContext } from './runtime/runtime.ts';
+import { ExecProbe } from './upstream/health/exec-probe.ts';
+import { type CheckRules, HealthChecker, type Probe } from './upstream/health/health-checker.ts';
 import { Host } from './upstream/host.ts';
-import { compileHealthCheck } from './xds/cluster/compile-health-check.ts';
+import { checkRules, compileHealthCheck } from './xds/cluster/compile-health-check.ts';
 
 /** Until a report that failed is sent again. */
 const AGAIN_MS = 2000;
@@ -12,7 +14,9 @@ const AGAIN_MS = 2000;
 const REPEAT_MS = 20_000;
 
 export interface WorkloadProberOptions {
-  readonly runtime: Pick<Runtime, 'connect' | 'monotonicMs' | 'random'>;
+  readonly runtime: Pick<Runtime, 'connect' | 'clientTls' | 'monotonicMs' | 'random' | 'process'>;
+  /** Descriptors that this process inherited, and no command gets. */
+  readonly withheld: readonly number[];
   readonly report: (healthy: boolean) => Promise<ControlResponse>;
   readonly log: (line: string, level?: 'info') => void;
 }
@@ -20,6 +24,8 @@ export interface WorkloadProberOptions {
 export class WorkloadProber {
   private readonly options: WorkloadProberOptions;
   private probe = '';
+  /** Of the last command that did not pass. */
+  private why = '';
   private checker: HealthChecker | undefined;
   private delay: ReturnType<typeof setTimeout> | undefined;
   private again: ReturnType<typeof setTimeout> | undefined;
@@ -62,11 +68,8 @@ export class WorkloadProber {
 
   private begin(probe: WorkloadProbe): void {
     const { runtime } = this.options;
-    const { rules, makeProbe } = compileHealthCheck(
-      checkOf(probe),
-      { name: 'workload', http2: true },
-      { connect: runtime.connect.bind(runtime) },
-    );
+    const { rules, makeProbe } = this.compile(probe);
+    this.why = '';
     this.checker = new HealthChecker(rules, makeProbe, {
       counts: { attempt: 0, success: 0, failure: 0, networkFailure: 0 },
       random: () => runtime.random(),
@@ -74,11 +77,30 @@ export class WorkloadProber {
       hadTraffic: () => true,
       changed: (_, healthy) => this.want(healthy),
     });
-    this.checker.watch([hostOf(probe, runtime.monotonicMs())]);
+    const tls = probe.http?.tls ? runtime.clientTls(UNVERIFIED) : undefined;
+    this.checker.watch([hostOf(probe, tls, runtime.monotonicMs())]);
+  }
+
+  private compile(probe: WorkloadProbe): { rules: CheckRules; makeProbe: (host: Host) => Probe } {
+    const { runtime, withheld } = this.options;
+    const { exec } = probe;
+    if (!exec)
+      return compileHealthCheck(
+        { ...timesOf(probe), ...questionOf(probe) },
+        { name: 'workload', http2: true },
+        { connect: runtime.connect.bind(runtime) },
+      );
+    const start = () => runtime.process.startCommand(exec.command, withheld);
+    const failed = (why: string) => {
+      this.why = why;
+    };
+    return { rules: checkRules(timesOf(probe), 'probe'), makeProbe: () => new ExecProbe(start, failed) };
   }
 
   private want(healthy: boolean): void {
-    if (healthy !== this.wanted) this.options.log(`workload is ${healthy ? 'healthy' : 'unhealthy'}`, 'info');
+    const why = this.why === '' ? '' : `: ${this.why}`;
+    if (healthy !== this.wanted)
+      this.options.log(healthy ? 'workload is healthy' : `workload is unhealthy${why}`, 'info');
     this.wanted = healthy;
     void this.send();
   }
@@ -102,8 +124,21 @@ export class WorkloadProber {
   }
 }
 
-function hostOf({ http, tcp, grpc }: WorkloadProbe, now: number): Host {
-  const { address, port } = (http ?? tcp ?? grpc)!;
+/** As the kubelet: any certificate will do, and an address is no server name. */
+const UNVERIFIED = {
+  keyPair: undefined,
+  trustedRoots: undefined,
+  serverName: undefined,
+  alpn: [],
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.3',
+} as const;
+
+/** A command has no address. */
+const NO_PLACE = { address: '', port: 0 };
+
+function hostOf({ http, tcp, grpc }: WorkloadProbe, tls: TlsContext | undefined, now: number): Host {
+  const { address, port } = http ?? tcp ?? grpc ?? NO_PLACE;
   const place = {
     hostname: '',
     locality: '',
@@ -113,33 +148,36 @@ function hostOf({ http, tcp, grpc }: WorkloadProbe, now: number): Host {
     priority: 0,
     edsHealth: 'HEALTHY',
   } as const;
-  return new Host({ ...place, address, port, tls: () => undefined }, new Map(), now);
+  return new Host({ ...place, address, port, tls: () => tls }, new Map(), now);
 }
 
-function checkOf(probe: WorkloadProbe): Parameters<typeof compileHealthCheck>[0] {
-  const { http, grpc } = probe;
+function timesOf(probe: WorkloadProbe) {
   return {
     interval: `${probe.periodSeconds}s`,
     timeout: `${probe.timeoutSeconds}s`,
     healthyThreshold: probe.successThreshold,
     unhealthyThreshold: probe.failureThreshold,
     reuseConnection: false,
-    ...(http
-      ? {
-          httpHealthCheck: {
-            path: http.path,
-            host: http.host,
-            requestHeadersToAdd: http.headers.map(([key, value]) => ({
-              header: { key, value },
-              appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' as const,
-            })),
-            expectedStatuses: [{ start: 200, end: 400 }],
-            // A status counts like no answer: the threshold decides.
-            retriableStatuses: [{ start: 100, end: 600 }],
-          },
-        }
-      : grpc
-        ? { grpcHealthCheck: { serviceName: grpc.service } }
-        : { tcpHealthCheck: {} }),
+  };
+}
+
+function questionOf({
+  http,
+  grpc,
+}: WorkloadProbe): Pick<HealthCheck, 'httpHealthCheck' | 'tcpHealthCheck' | 'grpcHealthCheck'> {
+  if (grpc) return { grpcHealthCheck: { serviceName: grpc.service } };
+  if (!http) return { tcpHealthCheck: {} };
+  return {
+    httpHealthCheck: {
+      path: http.path,
+      host: http.host,
+      requestHeadersToAdd: http.headers.map(([key, value]) => ({
+        header: { key, value },
+        appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' as const,
+      })),
+      expectedStatuses: [{ start: 200, end: 400 }],
+      // A status counts like no answer: the threshold decides.
+      retriableStatuses: [{ start: 100, end: 600 }],
+    },
   };
 }

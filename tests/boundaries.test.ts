@@ -226,6 +226,7 @@ describe('import boundaries', () => {
       'deploy/install-files.ts',
       'deploy/local/program.ts',
       'edge-proxy/runtime/process/application.ts',
+      'edge-proxy/runtime/process/command.ts',
       'edge-proxy/runtime/process/service-manager.ts',
       'edge-proxy/runtime/workers.ts',
       'tests/bench/control/run.mjs',

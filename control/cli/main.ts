@@ -110,7 +110,7 @@ program
   .option('--max-sessions-per-identity <number>', 'most proxies of one service account at a time', '1000')
   .option(
     '--workload-cleanup-seconds <number>',
-    'from the moment that a registered machine has left to the removal of its WorkloadEntry',
+    'from the moment that a registered machine has left to the removal of its WorkloadEntry (hand-written: of its health)',
     '10',
   )
   .option('--max-connections <number>', 'most connections at a time', '20000')

@@ -27,7 +27,7 @@ import { entryName, isRegistered, type Machine, machineOf, workloadEntryOf } fro
 /** Seconds from the moment that a machine has left to the removal of its entry (PILOT_WORKLOAD_ENTRY_GRACE_PERIOD of Istio). */
 export const CLEANUP_SECONDS = { default: 10, max: 24 * 3600 } as const;
 /** After a start of the control plane, so long at least for machines to come back: proxies attempt it every 5 s. */
-const RETURN_MS = 60_000;
+export const RETURN_MS = 60_000;
 const SWEEP_MS = 1000;
 /** Entries that one sweep removes; the store writes them together. */
 const REMOVED_AT_ONCE = 64;

@@ -3,7 +3,7 @@
  * nft and ip of the system's packages, and the libraries that the loader finds for them.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +24,7 @@ export function buildImage(executable: string, tag: string): void {
   try {
     const root = join(context, 'root');
     fillRoot(root, executable);
+    mkdirSync(join(context, 'data'), { mode: 0o700 });
     copyFileSync(fileURLToPath(new URL('Containerfile', import.meta.url)), join(context, 'Containerfile'));
     run('buildah', ['bud', '--quiet', '--isolation', 'chroot', '--tag', tag, context]);
   } finally {
@@ -41,8 +42,6 @@ function fillRoot(root: string, executable: string): void {
   writeFileSync(join(root, 'etc/group'), `root:x:0:\ntulle:x:${UID}:\n`);
   mkdirSync(join(root, 'tmp'), { recursive: true });
   chmodSync(join(root, 'tmp'), 0o1777);
-  mkdirSync(join(root, 'var/lib/tulle'), { recursive: true, mode: 0o700 });
-  chownSync(join(root, 'var/lib/tulle'), UID, UID);
 }
 
 /** Copies a file, not a link to it, with its permissions. */

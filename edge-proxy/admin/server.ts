@@ -8,30 +8,45 @@ import { RequestParser } from '../http/codec/h1/parser.ts';
 import type { RequestHead } from '../http/message/message.ts';
 import type { Connection, Listening, Runtime } from '../runtime/runtime.ts';
 import type { Admin } from './admin.ts';
+import { acceptsGzip, gzip } from './compression.ts';
 
 const MAX_CONNECTIONS = 64;
 /** From accept to the whole request, and again for the client to take the answer. */
 const PATIENCE_MS = 10_000;
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** @throws ListenError when the address cannot be bound */
-export function serveAdmin(runtime: Runtime, address: string, port: number, admin: Admin): Promise<Listening> {
+/**
+ * @param statsCompression metrics are compressed for clients that accept it
+ * @throws ListenError when the address cannot be bound
+ */
+export function serveAdmin(
+  runtime: Runtime,
+  address: string,
+  port: number,
+  admin: Admin,
+  statsCompression: boolean,
+): Promise<Listening> {
   let open = 0;
   return runtime.listen({ address, port }, (connection) => {
     if (open >= MAX_CONNECTIONS) return connection.destroy();
     open++;
-    converse(connection, admin, () => open--);
+    converse(connection, { admin, statsCompression }, () => open--);
   });
 }
 
-function converse(connection: Connection, admin: Admin, closed: () => void): void {
+interface Served {
+  readonly admin: Admin;
+  readonly statsCompression: boolean;
+}
+
+function converse(connection: Connection, served: Served, closed: () => void): void {
   let body = 0;
   let head: RequestHead | undefined;
   let timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
   const answer = () => {
     clearTimeout(timer);
     timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
-    void respond(connection, admin, head!);
+    void respond(connection, served, head!);
   };
   const parser = new RequestParser(
     {
@@ -67,7 +82,7 @@ function converse(connection: Connection, admin: Admin, closed: () => void): voi
   };
 }
 
-async function respond(connection: Connection, admin: Admin, head: RequestHead): Promise<void> {
+async function respond(connection: Connection, { admin, statsCompression }: Served, head: RequestHead): Promise<void> {
   try {
     // HEAD is answered as GET without the body.
     const method = head.method === 'HEAD' ? 'GET' : head.method;
@@ -83,7 +98,13 @@ async function respond(connection: Connection, admin: Admin, head: RequestHead):
     }
     const response = await admin(new Request(`http://admin${head.path}`, { method }));
     const type = response.headers.get('content-type') ?? 'text/plain';
-    send(connection, response.status, type, await response.text(), head.method === 'HEAD');
+    const text = await response.text();
+    const compresses = statsCompression && COMPRESSED.has(path);
+    const compressed = compresses && response.status === 200 && acceptsGzip(head.headers.joined('accept-encoding'));
+    send(connection, response.status, type, compressed ? await gzip(text) : text, head.method === 'HEAD', [
+      ...(compresses ? ['vary: accept-encoding\r\n'] : []),
+      ...(compressed ? ['content-encoding: gzip\r\n'] : []),
+    ]);
   } catch {
     // Methods such as TRACE, paths that are no URL: what cannot become a Request is not for this server.
     send(connection, 400, 'text/plain', 'bad request\n', false);
@@ -92,6 +113,9 @@ async function respond(connection: Connection, admin: Admin, head: RequestHead):
 
 /** What probes and scrapers of other machines may read when the admin address is not loopback. */
 const PUBLIC = new Set(['/ready', '/healthz/ready', '/live', '/metrics', '/stats/prometheus']);
+
+/** What scrapers read. */
+const COMPRESSED = new Set(['/metrics', '/stats', '/stats/prometheus']);
 
 const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
 
@@ -105,11 +129,19 @@ const REASONS: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 };
 
-function send(connection: Connection, status: number, type: string, body: string, headOnly: boolean): void {
-  const bytes = new TextEncoder().encode(body);
+/** @param fields further lines of the head */
+function send(
+  connection: Connection,
+  status: number,
+  type: string,
+  body: string | Uint8Array,
+  headOnly: boolean,
+  fields: readonly string[] = [],
+): void {
+  const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
   const head =
     `HTTP/1.1 ${status} ${REASONS[status] ?? 'Unknown'}\r\ncontent-type: ${type}\r\ncontent-length: ${bytes.length}\r\n` +
-    'x-content-type-options: nosniff\r\nconnection: close\r\n\r\n';
+    `${fields.join('')}x-content-type-options: nosniff\r\nconnection: close\r\n\r\n`;
   connection.writeLatin1(head);
   if (!headOnly) connection.write(bytes);
   connection.end();

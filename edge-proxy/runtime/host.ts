@@ -10,6 +10,7 @@ import process from 'node:process';
 import { garbageCollection, startupRelease } from './collect-garbage.ts';
 import { cores } from './cores.ts';
 import { startApplication } from './process/application.ts';
+import { startCommand } from './process/command.ts';
 import { followParentOutput, redirectOutput, writeError, writeOut } from './process/output.ts';
 import { notifyReady } from './process/service-manager.ts';
 import { processLog } from './process-log.ts';
@@ -154,6 +155,7 @@ export const processControl: ProcessControl = {
     delete process.env[name];
   },
   startApplication,
+  startCommand,
   notifyReady,
   redirectOutput,
   args: process.argv.slice(2),

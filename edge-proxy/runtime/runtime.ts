@@ -311,6 +311,22 @@ export interface Application {
   readonly ended: Promise<ApplicationEnd>;
 }
 
+export interface CommandEnd {
+  /** undefined: a signal ended it, or it could not be started. */
+  readonly code: number | undefined;
+  /** Why there is no exit code, in one line. */
+  readonly error: string | undefined;
+  /** The beginning of its standard output and error, at most 1 KiB. */
+  readonly output: string;
+}
+
+/** A command whose end is waited for. */
+export interface RunningCommand {
+  readonly ended: Promise<CommandEnd>;
+  /** Ends it and the processes of its group with SIGKILL; safe to call again. */
+  kill(): void;
+}
+
 export interface ProcessControl {
   /**
    * Starts this program again as a worker that shares its listening ports; absent where the runtime cannot.
@@ -335,6 +351,12 @@ export interface ProcessControl {
     environment: Readonly<Record<string, string | undefined>>,
     withheld: readonly number[],
   ): Application;
+  /**
+   * Starts a program without a shell, in a process group of its own, with this process's user and environment and no standard
+   * input. The end of this process ends it, unless SIGKILL ends this process.
+   * @param withheld descriptors that this process inherited, and the program does not
+   */
+  startCommand(command: readonly [string, ...string[]], withheld: readonly number[]): RunningCommand;
   /** Tells the service manager that started this process that it is ready; absent: there can be none. */
   notifyReady?(report: (line: string) => void): void;
   /**

@@ -60,11 +60,26 @@ it('the limit of connections: the flag, else the mesh, else none', () => {
 });
 
 it('names what needs a restart', () => {
-  const running = { workers: 1, drainMs: 45_000, terminationDrainMs: 5000, maxConnections: undefined };
+  const running = {
+    workers: 1,
+    drainMs: 45_000,
+    terminationDrainMs: 5000,
+    maxConnections: undefined,
+    statsCompression: true,
+  };
   expect(restartNeeded(running, { ...running })).toEqual([]);
-  expect(restartNeeded(running, { workers: 2, drainMs: 45_000, terminationDrainMs: 0, maxConnections: 9 })).toEqual([
+  expect(
+    restartNeeded(running, {
+      workers: 2,
+      drainMs: 45_000,
+      terminationDrainMs: 0,
+      maxConnections: 9,
+      statsCompression: false,
+    }),
+  ).toEqual([
     'proxy config: concurrency is now 2; 1 is in force until the next start',
     'proxy config: terminationDrainDuration is now 0ms; 5000ms is in force until the next start',
     'proxy config: connectionSettings.globalDownstreamConnectionLimit is now 9; no limit is in force until the next start',
+    'proxy config: statsCompression is now false; true is in force until the next start',
   ]);
 });

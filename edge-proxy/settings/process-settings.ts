@@ -14,6 +14,8 @@ export interface ProcessSettings {
   readonly drainMs: number;
   /** Downstream connections of the process; undefined: no limit. */
   readonly maxConnections: number | undefined;
+  /** Metrics are served compressed to clients that accept it. */
+  readonly statsCompression: boolean;
 }
 
 /** What `concurrency` is held against. */
@@ -56,6 +58,7 @@ export function processSettings(
     terminationDrainMs: drain(flags['drain-seconds'], 'terminationDrainDuration', DEFAULT_TERMINATION_DRAIN_MS),
     drainMs: drain(flags['drain-time-seconds'], 'drainDuration', DEFAULT_DRAIN_MS),
     maxConnections: flags['max-connections'] ?? config.maxConnections,
+    statsCompression: config.statsCompression ?? true,
   };
 }
 
@@ -76,8 +79,9 @@ export function restartNeeded(running: ProcessSettings, wanted: ProcessSettings)
     drainMs: ['drainDuration', 'ms'],
     terminationDrainMs: ['terminationDrainDuration', 'ms'],
     maxConnections: ['connectionSettings.globalDownstreamConnectionLimit', ''],
+    statsCompression: ['statsCompression', ''],
   } as const;
-  return (['workers', 'drainMs', 'terminationDrainMs', 'maxConnections'] as const)
+  return (['workers', 'drainMs', 'terminationDrainMs', 'maxConnections', 'statsCompression'] as const)
     .filter((key) => running[key] !== wanted[key])
     .map((key) => {
       const [name, unit] = names[key];

@@ -1,9 +1,10 @@
 /** This machine, by node:fs and node:child_process, which Node, Bun and Deno have. */
 import { execFile } from 'node:child_process';
-import { access, chmod, mkdir, open, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { access, chmod, lchown, mkdir, open, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import process from 'node:process';
 import { type Host, HostError, type Ran } from './host.ts';
+import { idsOf } from './passwd.ts';
 
 const COMMAND_LIMIT_MS = 120_000;
 
@@ -20,6 +21,8 @@ export function ownHost(): Host {
     });
   const own = async (path: string, owner: string | undefined) => {
     if (owner === undefined) return;
+    const known = idsOf(await readFile('/etc/passwd', 'utf8').catch(() => ''), owner);
+    if (known) return await lchown(path, known.uid, known.gid).catch(inTheWay(path));
     const { code, error } = await run(['chown', '-h', `${owner}:${owner}`, path]);
     if (code !== 0) throw new HostError(`${path}: cannot be given to user ${owner}: ${error.trim()}`);
   };
@@ -59,7 +62,7 @@ export function ownHost(): Host {
         () => true,
         () => false,
       ),
-    remove: (path) => rm(path, { recursive: true, force: true }),
+    remove: (path) => rm(path, { recursive: true, force: true }).catch(unlessEmptyMount(path)),
     removeEmptyFolder: (path) => rmdir(path).catch(() => {}),
   };
 }
@@ -68,6 +71,12 @@ function absent(error: NodeJS.ErrnoException): undefined {
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
   throw new HostError(`${error.path}: ${error.message}`);
 }
+
+/** The mount point of a volume stays when its files are removed. */
+const unlessEmptyMount = (path: string) => async (error: NodeJS.ErrnoException) => {
+  const isMount = error.code === 'EBUSY' || error.code === 'EROFS';
+  if (!isMount || (await readdir(path).catch(() => ['?'])).length > 0) throw error;
+};
 
 const inTheWay = (path: string) => (error: Error) => {
   throw new HostError(`${path}: cannot be written: ${error.message}`);

@@ -6,8 +6,8 @@ import { type Document, isMap, isScalar, isSeq, parseDocument, type YAMLMap, typ
 import {
   CAPABILITIES,
   chosen,
-  DATA,
   EXPLICIT_ENVIRONMENT,
+  FOLDERS,
   InjectError,
   type InjectOptions,
   READY_COMMAND,
@@ -15,6 +15,8 @@ import {
 } from './sidecar.ts';
 
 const SUFFIX = '-tulle';
+/** Ends of the names of volumes, of each folder one. */
+const VOLUMES = ['-config', ''] as const;
 /** Fields of a service that belong to its network namespace. */
 const OF_THE_NETWORK = [
   'ports',
@@ -46,7 +48,7 @@ export function injectCompose(text: string, options: InjectOptions): string {
   const without = names.filter((name) => wanted.has(name) && !hasSidecar(services, name));
   if (without.length === 0) return text;
   for (const name of without) inject(document, services, name, options);
-  return document.toString({ lineWidth: 0 });
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
 const keysOf = (map: YAMLMap): string[] => map.items.map(({ key }) => String(isScalar(key) ? key.value : key));
@@ -81,7 +83,7 @@ function inject(document: Document, services: YAMLMap, name: string, options: In
   const at = services.items.findIndex(({ key }) => isScalar(key) && key.value === name);
   services.items.splice(at, 0, document.createPair(sidecar, body));
   document.setIn(['secrets', sidecar], document.createNode({ file: `./${name}.invitation` }));
-  document.setIn(['volumes', sidecar], document.createNode({}));
+  for (const end of VOLUMES) document.setIn(['volumes', sidecar + end], document.createNode({}));
 }
 
 function bodyOf(sidecar: string, options: InjectOptions) {
@@ -93,7 +95,7 @@ function bodyOf(sidecar: string, options: InjectOptions) {
     security_opt: ['no-new-privileges:true'],
     read_only: true,
     tmpfs: ['/tmp'],
-    volumes: [`${sidecar}:${DATA}`],
+    volumes: FOLDERS.map((folder, i) => `${sidecar}${VOLUMES[i]}:${folder}`),
     secrets: [sidecar],
     healthcheck: { test: ['CMD', ...READY_COMMAND], interval: '2s', timeout: '5s', retries: 30 },
     restart: 'unless-stopped',

@@ -2,8 +2,8 @@
 import * as z from 'zod';
 import {
   CAPABILITIES,
-  DATA,
   EXPLICIT_ENVIRONMENT,
+  FOLDERS,
   InjectError,
   type InjectOptions,
   READY_COMMAND,
@@ -11,7 +11,8 @@ import {
 } from './sidecar.ts';
 
 const NAME = 'tulle';
-const VOLUME = 'tulle';
+/** One for each folder. */
+const VOLUMES = ['tulle-config', 'tulle'] as const;
 const INVITATION = 'TULLE_INVITATION';
 
 const Container = z.looseObject({
@@ -54,7 +55,7 @@ export function injectEcs(text: string, options: EcsOptions): string {
   const injected = {
     ...task,
     containerDefinitions: [sidecar(options), ...containers],
-    volumes: [...(task.volumes ?? []), { name: VOLUME }],
+    volumes: [...(task.volumes ?? []), ...VOLUMES.map((name) => ({ name }))],
   };
   return `${JSON.stringify(injected, null, 2)}\n`;
 }
@@ -93,7 +94,7 @@ function sidecar(options: EcsOptions) {
     essential: true,
     command: sidecarArguments(undefined, options),
     readonlyRootFilesystem: true,
-    mountPoints: [{ sourceVolume: VOLUME, containerPath: DATA }],
+    mountPoints: FOLDERS.map((containerPath, i) => ({ sourceVolume: VOLUMES[i], containerPath })),
     secrets: [{ name: INVITATION, valueFrom: secret }],
     ...(capture ? { user: '0', linuxParameters: { capabilities: { add: ['NET_ADMIN'], drop: unneeded() } } } : {}),
     healthCheck: { command: ['CMD', ...READY_COMMAND], interval: 5, timeout: 5, retries: 10, startPeriod: 10 },

@@ -35,7 +35,7 @@ networks: { back: {} }
     });
     expect(services['reviews-tulle']).toMatchObject({
       image: 'tulle:1',
-      command: ['join', '--no-service', '--data', '/var/lib/tulle', '@/run/secrets/reviews-tulle'],
+      command: ['join', '--no-service', '@/run/secrets/reviews-tulle'],
       ports: ['8080:9080'],
       networks: { back: { aliases: ['stars', 'reviews'] } },
       cap_drop: ['ALL'],
@@ -43,7 +43,7 @@ networks: { back: {} }
     });
     expect(services.db).toEqual({ image: 'postgres' });
     expect(secrets).toEqual({ 'reviews-tulle': { file: './reviews.invitation' } });
-    expect(volumes).toEqual({ 'reviews-tulle': {} });
+    expect(volumes).toEqual({ 'reviews-tulle-config': {}, 'reviews-tulle': {} });
   });
 
   it('keeps comments, and changes nothing twice', () => {
@@ -133,7 +133,7 @@ describe('ECS', () => {
     expect(sidecar.linuxParameters.capabilities.add).toEqual(['NET_ADMIN']);
     expect(sidecar.linuxParameters.capabilities.drop).not.toContain('SETUID');
     expect(app.dependsOn).toEqual([{ containerName: 'tulle', condition: 'HEALTHY' }]);
-    expect(volumes).toEqual([{ name: 'tulle' }]);
+    expect(volumes).toEqual([{ name: 'tulle-config' }, { name: 'tulle' }]);
   });
 
   it('changes nothing twice', () => {
@@ -157,13 +157,13 @@ describe('systemd', () => {
       '[Unit]\nDescription=shop\nAfter=network.target \\\n  remote-fs.target\n\n[Service]\nExecStart=/bin/shop\n';
     const once = injectSystemd(unit);
     expect(once).toBe(
-      '[Unit]\nDescription=shop\nAfter=network.target \\\n  remote-fs.target\nAfter=tulle.service\nRequires=tulle.service\n\n[Service]\nExecStart=/bin/shop\n',
+      '[Unit]\nDescription=shop\nAfter=network.target \\\n  remote-fs.target\nAfter=tulle-proxy.service\nWants=tulle-proxy.service\n\n[Service]\nExecStart=/bin/shop\n',
     );
     expect(injectSystemd(once)).toBe(once);
   });
 
   it('adds the section that is missing', () => {
-    expect(injectSystemd('[Service]\nExecStart=/bin/shop\n')).toMatch(/^\[Unit\]\nAfter=tulle\.service\n/);
+    expect(injectSystemd('[Service]\nExecStart=/bin/shop\n')).toMatch(/^\[Unit\]\nAfter=tulle-proxy\.service\n/);
   });
 
   it('refuses what is no service', () => {

@@ -3,8 +3,8 @@ import * as z from 'zod';
 import {
   CAPABILITIES,
   chosen,
-  DATA,
   EXPLICIT_ENVIRONMENT,
+  FOLDERS,
   InjectError,
   type InjectOptions,
   PROGRAM,
@@ -93,7 +93,7 @@ function sidecar(job: string, group: string, options: InjectOptions) {
       readonly_rootfs: true,
       cap_drop: ['all'],
       ...(capture ? { cap_add: CAPABILITIES.map((one) => one.toLowerCase()) } : {}),
-      mounts: [{ type: 'volume', target: DATA, source: `tulle-${job}-${group}` }],
+      mounts: FOLDERS.map((target, i) => ({ type: 'volume', target, source: `tulle-${job}-${group}-${i}` })),
     },
     Templates: [
       {

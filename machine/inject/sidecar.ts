@@ -1,4 +1,5 @@
 /** What a sidecar container is, the same for every tool that starts it. */
+import { HTTP_PROXY_PORT } from '../service/proxy-flags.ts';
 
 export interface InjectOptions {
   /** Image of the sidecar, as `tulle:0.1.0`. */
@@ -14,26 +15,25 @@ export class InjectError extends Error {
   override name = 'InjectError';
 }
 
-/** Where the image has the program, and keeps its certificate. */
+/** Where the image has the program. */
 export const PROGRAM = '/tulle';
-export const DATA = '/var/lib/tulle';
-/** Of the sidecar in explicit mode, on loopback of the network namespace that it shares with its application. */
-export const HTTP_PROXY_PORT = 15080;
+/** Where a sidecar keeps what it set up, and its certificate: the two belong together (machine/host/layout.ts). */
+export const FOLDERS = ['/etc/tulle', '/var/lib/tulle'] as const;
 
 /**
- * What the sidecar needs until it has set up capture: rules and transparent sockets, then another user and its data folder. It drops
- * all of them before it serves.
+ * What `tulle join` needs in a container to set up capture and to stop the proxy: rules and transparent sockets, the proxy's user and
+ * folder, signals to it. The proxy itself runs as another user with none of them.
  */
-export const CAPABILITIES = ['NET_ADMIN', 'SETUID', 'SETGID', 'SETPCAP', 'CHOWN', 'DAC_OVERRIDE'] as const;
+export const CAPABILITIES = ['NET_ADMIN', 'SETUID', 'SETGID', 'SETPCAP', 'CHOWN', 'DAC_OVERRIDE', 'KILL'] as const;
 
 /** Arguments of the program. @param invitation path of the file that holds it; undefined: it is in TULLE_INVITATION */
 export function sidecarArguments(
   invitation: string | undefined,
   { capture }: Pick<InjectOptions, 'capture'>,
 ): string[] {
-  const explicit = capture ? [] : ['--no-capture', '--http-proxy-port', String(HTTP_PROXY_PORT)];
+  const explicit = capture ? [] : ['--no-capture'];
   const given = invitation === undefined ? [] : [`@${invitation}`];
-  return ['join', '--no-service', '--data', DATA, ...explicit, ...given];
+  return ['join', '--no-service', ...explicit, ...given];
 }
 
 /** Ends with 0 once the sidecar has its configuration and certificate. */

@@ -1,8 +1,10 @@
-/** A systemd unit of an application that starts after the host's sidecar is ready, and stops with it. */
+/** A systemd unit of an application that starts after the host's sidecar is ready. */
+import { PROXY_UNIT } from '../host/layout.ts';
 import { InjectError } from './sidecar.ts';
 
-/** The unit that `tulle join` installs. */
-export const SIDECAR_UNIT = 'tulle.service';
+const SIDECAR_UNIT = `${PROXY_UNIT}.service`;
+/** Not `Requires=`: a restart of the sidecar would end the application. */
+const WAITS = ['After', 'Wants'];
 
 /**
  * @param text a `.service` file; everything in it is kept
@@ -14,7 +16,7 @@ export function injectSystemd(text: string): string {
   const section = (name: string) => lines.findIndex((line) => line.trim() === `[${name}]`);
   if (section('Service') < 0) throw new InjectError('[Service]: is missing; give the unit file of a service');
   const at = section('Unit');
-  const missing = ['After', 'Requires'].filter((key) => !names(lines, key, SIDECAR_UNIT));
+  const missing = WAITS.filter((key) => !names(lines, key, SIDECAR_UNIT));
   if (missing.length === 0) return text;
   const added = missing.map((key) => `${key}=${SIDECAR_UNIT}`);
   if (at < 0) return ['[Unit]', ...added, '', ...lines].join('\n');

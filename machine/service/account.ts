@@ -1,5 +1,6 @@
 /** The system user of the proxy. */
 import { type Host, HostError, mustRun } from '../host/host.ts';
+import { idsOf } from '../host/passwd.ts';
 
 export async function userExists(host: Host, name: string): Promise<boolean> {
   const passwd = (await host.read('/etc/passwd')) ?? '';
@@ -39,7 +40,8 @@ function systemUidMax(loginDefs: string): number {
 
 /** Numeric id of a user. @throws HostError */
 export async function userId(host: Host, name: string): Promise<number> {
-  return Number(await mustRun(host, ['id', '-u', name], `make the user ${name}`));
+  const known = idsOf((await host.read('/etc/passwd')) ?? '', name);
+  return known?.uid ?? Number(await mustRun(host, ['id', '-u', name], `make the user ${name}`));
 }
 
 /** Without a password, a shell or a home. */

@@ -21,10 +21,14 @@ export const WorkloadProbe = z.object({
       path: z.string(),
       host: z.string(),
       headers: z.array(z.tuple([z.string(), z.string()])),
+      /** By HTTPS; the certificate is not verified, as in Kubernetes. */
+      tls: z.boolean().optional(),
     })
     .optional(),
   tcp: z.object({ address: z.string(), port }).optional(),
   grpc: z.object({ address: z.string(), port, service: z.string() }).optional(),
+  /** A program and its arguments; exit code 0 is healthy. */
+  exec: z.object({ command: z.tuple([z.string().min(1)], z.string()) }).optional(),
   initialDelaySeconds: z.int().min(0).max(2147483),
   periodSeconds: z.int().min(1).max(2147483),
   timeoutSeconds: z.int().min(1).max(2147483),
@@ -49,6 +53,8 @@ export const ProxyConfigAnswer = z.object({
   concurrency: z.int().min(0).max(2147483647).optional(),
   /** Downstream connections of the process; absent: no limit. */
   maxConnections: z.int().min(1).max(2147483647).optional(),
+  /** False: metrics are not served compressed; absent: they are, to clients that accept it. */
+  statsCompression: z.boolean().optional(),
   /** How long connections of a removed listener stay open. */
   drainDuration: duration().optional(),
   /** How long connections may finish at shutdown. */

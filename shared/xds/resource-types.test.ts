@@ -47,6 +47,7 @@ describe('the resource types', () => {
     const plain = typesWith(new Set());
     expect(plain).toEqual(['secrets', 'clusters', 'endpoints', 'routes', 'listeners']);
     expect(typesWith(new Set(FEATURES))).toEqual(RESOURCE_TYPES);
-    expect(typesWith(new Set(['tulle.virtual-hosts']))).toEqual(RESOURCE_TYPES.filter((type) => type !== 'hosts'));
+    const separate = RESOURCE_TYPES.filter((type) => type !== 'hosts' && type !== 'dnsHosts');
+    expect(typesWith(new Set(['tulle.virtual-hosts']))).toEqual(separate);
   });
 });

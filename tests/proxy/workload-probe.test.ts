@@ -1,12 +1,16 @@
 /** A WorkloadGroup's probe: a workload that fails it leaves the endpoints of its service, and comes back. */
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GrpcHealthServer } from '../grpc-health-server.ts';
-import { RUNTIMES } from '../kit/environment.ts';
+import { RUNTIMES, temporaryFolder } from '../kit/environment.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
 import { meshService, workloadEntry, yaml } from '../kit/resources.ts';
 import { until } from '../kit/waiting.ts';
+import { serverLeaf } from '../mtls/certificates.ts';
 
 interface Conditions {
   readonly status?: { readonly conditions?: readonly { type: string; status: string; message: string }[] };
@@ -18,6 +22,8 @@ const group = (name: string, probe: object) => ({
   metadata: { name, namespace: 'default' },
   spec: { template: { serviceAccount: name, labels: { app: name } }, probe },
 });
+
+const folder = temporaryFolder();
 
 describe.each(RUNTIMES)('the probe of a workload on %s', (runtime) => {
   const mesh = new LoopbackMesh();
@@ -104,4 +110,64 @@ describe.each(RUNTIMES)('the probe of a workload on %s', (runtime) => {
     for (const name of ['rpc', 'raw'])
       await until(`${name} is unhealthy`, async () => (await condition(name)) === 'False');
   });
+
+  it('by a command: its exit code, its output in the log, and its end after the time', async () => {
+    const file = join(folder.path, `ready-${runtime}`);
+    const pids = join(folder.path, `pids-${runtime}`);
+    await writeFile(file, '');
+    const script = `test -e ${file} || { echo "no ready file" >&2; exit 3; }; test -s ${file} || exit 0; echo $$ >> ${pids}; sleep 600 & wait`;
+    const command = group('cmd', { exec: { command: ['sh', '-c', script] }, periodSeconds: 1, failureThreshold: 1 });
+    const address = mesh.address();
+    await mesh.apply(yaml(workloadEntry('cmd', address), command));
+    await mesh.start({ name: 'cmd', serviceAccount: 'cmd', labels: { app: 'cmd' }, runtime }, address);
+    const becomes = (status: string) => until(`it is ${status}`, async () => (await condition('cmd')) === status);
+    const { proxy } = mesh.workloads.get('cmd')!;
+    const logged = (text: string) => proxy.line((line) => (line.includes(text) ? line : undefined));
+    await becomes('True');
+    await rm(file);
+    await becomes('False');
+    await logged('workload is unhealthy: exit code 3: no ready file');
+    await writeFile(file, '');
+    await becomes('True');
+    await writeFile(file, 'wait');
+    await becomes('False');
+    await logged('workload is unhealthy: the command takes longer than timeoutSeconds');
+    await writeFile(file, '');
+    await becomes('True');
+    const started = (await readFile(pids, 'utf8')).trim().split('\n');
+    expect(started.length).toBeGreaterThan(0);
+    // No group is left, so that neither is what the command itself started.
+    for (const pid of started) await until(`the processes of ${pid} have ended`, () => !isGroup(Number(pid)));
+  });
+
+  it('over HTTPS, whatever the certificate', async () => {
+    const answers = { status: 200 };
+    const leaf = await serverLeaf('P-256', ['elsewhere.example']);
+    const secure = https.createServer(leaf, (_, answer) => {
+      answer.writeHead(answers.status).end();
+    });
+    await new Promise<void>((done) => secure.listen(0, '127.0.0.1', done));
+    const { port } = secure.address() as AddressInfo;
+    const probe = { httpGet: { port, path: '/ready', scheme: 'HTTPS' }, periodSeconds: 1, failureThreshold: 1 };
+    const address = mesh.address();
+    await mesh.apply(yaml(workloadEntry('tls', address), group('tls', probe)));
+    await mesh.start({ name: 'tls', serviceAccount: 'tls', labels: { app: 'tls' }, runtime }, address);
+    try {
+      await until('it is healthy', async () => (await condition('tls')) === 'True');
+      answers.status = 500;
+      await until('it is unhealthy', async () => (await condition('tls')) === 'False');
+    } finally {
+      secure.close();
+      secure.closeAllConnections();
+    }
+  });
 });
+
+/** Whether a process of the group lives. */
+function isGroup(id: number): boolean {
+  try {
+    return process.kill(-id, 0);
+  } catch {
+    return false;
+  }
+}

@@ -2,6 +2,7 @@
 import process from 'node:process';
 import { findingsJson, formatFindings, isGood } from '../../../machine/checks/finding.ts';
 import { checkMachine } from '../../../machine/checks/machine-checks.ts';
+import { waitUntilReady } from '../../../machine/join/ready.ts';
 import { readRecord, recordPath } from '../../../machine/join/record.ts';
 import pkg from '../../../package.json' with { type: 'json' };
 import { escapeJson, escapeLines } from '../../../shared/log/escape.ts';
@@ -10,6 +11,18 @@ import { redirectionFindings } from './redirection.ts';
 import { thisMachine } from './this-machine.ts';
 
 const FORMATS = ['table', 'short', 'json'];
+
+/**
+ * Whether the proxy of this machine has its configuration in force: for health checks of containers, without the other checks.
+ * @param waitMs how long it may take
+ * @throws CliError where it is not ready
+ */
+export async function checkReady(waitMs: number): Promise<void> {
+  const never = new Promise<never>(() => {});
+  await waitUntilReady(waitMs, never).catch((error: Error) => {
+    throw new CliError(error.message);
+  });
+}
 
 /** Exit code as `linkerd check`: 1 where a check failed; warnings alone are no failure. */
 export async function check(flags: { output: string }): Promise<void> {

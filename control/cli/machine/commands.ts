@@ -77,9 +77,13 @@ export function registerMachineCommands(program: Command): void {
       'What is wrong with this machine as a workload of the mesh, each finding with its remedy. Exit code 1 when a check fails.',
     )
     .option('-o, --output <format>', 'table, short (only what is not right) or json', 'table')
-    .action(async (flags: { output: string }) => {
-      const { check } = await import('./check.ts');
-      await check(flags);
+    .option('--ready', 'only whether the proxy has its configuration, as for the health check of a container')
+    .option('--wait <duration>', 'with --ready: how long to wait for it, as 60s', '0s')
+    .action(async (flags: { output: string; ready?: boolean; wait: string }) => {
+      const { check, checkReady } = await import('./check.ts');
+      const { seconds } = await import('../control.ts');
+      if (flags.ready) await checkReady(seconds('--wait', flags.wait) * 1000);
+      else await check(flags);
     });
   const control = program.commands.find((command) => command.name() === 'control');
   control

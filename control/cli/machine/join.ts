@@ -88,11 +88,17 @@ export function splitApplication(
 
 /** @throws CliError, InvitationError; undefined: the command names neither an invitation nor evidence */
 async function joinBy(given: string | undefined, flags: EvidenceFlags): Promise<JoinBy | undefined> {
-  if (given === undefined) return namesEvidence(flags) ? byEvidence(flags, process.env) : undefined;
-  if (namesEvidence(flags))
+  const inEnvironment = process.env[INVITATION_VARIABLE];
+  delete process.env[INVITATION_VARIABLE];
+  if (given !== undefined && namesEvidence(flags))
     throw new CliError('join: names an invitation and evidence (--as …); one of them is enough');
-  return byInvitation(await readInvitation(given));
+  if (namesEvidence(flags)) return byEvidence(flags, process.env);
+  if (given !== undefined) return byInvitation(await readInvitation(given));
+  return inEnvironment ? byInvitation(parseInvitation(inEnvironment)) : undefined;
 }
+
+/** For containers whose secrets are variables; the proxy and the application do not get it. */
+const INVITATION_VARIABLE = 'TULLE_INVITATION';
 
 interface ApplicationOf {
   /** A program and its arguments. */

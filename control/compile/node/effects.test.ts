@@ -194,6 +194,7 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string;
     without: 'accessLogFile: /dev/stdout',
   },
   'defaultConfig.drainDuration': 'defaultConfig: { drainDuration: 7s }',
+  'defaultConfig.statsCompression': 'defaultConfig: { statsCompression: false }',
   'defaultConfig.concurrency': 'defaultConfig: { concurrency: 7 }',
   'defaultConfig.terminationDrainDuration': 'defaultConfig: { terminationDrainDuration: 7s }',
   'defaultConfig.proxyMetadata': 'defaultConfig: { proxyMetadata: { ISTIO_META_HTTP10: "1" } }',
@@ -295,6 +296,8 @@ const SAMPLES: Readonly<Record<string, string | { mesh: string; without: string;
       'httpGet.path': 'httpGet: { port: 7, path: /seven }',
       'httpGet.host': 'httpGet: { port: 7, host: 10.0.0.7 }',
       'httpGet.httpHeaders[].name': 'httpGet: { port: 7, httpHeaders: [{ name: a, value: b }] }',
+      'httpGet.scheme': 'httpGet: { port: 7, scheme: HTTPS }',
+      'exec.command[]': 'exec: { command: [a] }',
       'httpGet.httpHeaders[].value': 'httpGet: { port: 7, httpHeaders: [{ name: a, value: b }] }',
     }).map(([path, probe]) => [
       `defaultConfig.readinessProbe.${path}`,

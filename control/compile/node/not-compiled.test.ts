@@ -49,7 +49,11 @@ describe('what has no effect yet is named', () => {
       [],
     ],
     ['Service', { ports: [{ port: 1 }, { port: 2, appProtocol: 'http' }] }, []],
-    ['WorkloadGroup', { template: {}, probe: { exec: { command: ['a'] } } }, ['spec.probe.exec']],
+    [
+      'WorkloadGroup',
+      { template: {}, probe: { tcpSocket: { host: 'a.example', port: 1 } } },
+      ['spec.probe.tcpSocket.host'],
+    ],
     ['WorkloadGroup', { template: {} }, []],
     ['DestinationRule', { host: 'a' }, []],
   ])('%s %j', (kind, spec, paths) => expect(pathsOf(kind, spec)).toEqual(paths));

@@ -147,6 +147,10 @@ describe('the ProxyConfig sent to a proxy', () => {
       drainDuration: '60s',
       terminationDrainDuration: '1.5s',
     });
+    for (const statsCompression of [true, false])
+      expect(answer([], `defaultConfig: { statsCompression: ${statsCompression} }`)).toMatchObject({
+        statsCompression,
+      });
     expect(answer([], 'defaultConfig: { terminationDrainDuration: -3s, concurrency: -1 }')).toEqual({
       drainDuration: '45s',
       terminationDrainDuration: '0s',

@@ -46,13 +46,14 @@ export function proxyConfigAnswer(view: MeshView, node: Node): ProxyConfigAnswer
   const proxy = proxyOf(view, node, PROXY_TYPES);
   const config = effectiveProxyConfig(view, proxy);
   const probe = workloadProbe(groupOf(view, proxy)?.spec?.probe ?? config.readinessProbe);
-  const { concurrency } = config;
+  const { concurrency, statsCompression } = config;
   const maxConnections = config.connectionSettings?.globalDownstreamConnectionLimit;
   const drainDuration = seconds(config.drainDuration);
   const terminationDrainDuration = seconds(config.terminationDrainDuration);
   return {
     ...(concurrency !== undefined && concurrency >= 0 ? { concurrency } : {}),
     ...(maxConnections !== undefined && maxConnections > 0 ? { maxConnections } : {}),
+    ...(statsCompression === undefined ? {} : { statsCompression }),
     ...(drainDuration === undefined ? {} : { drainDuration }),
     ...(terminationDrainDuration === undefined ? {} : { terminationDrainDuration }),
     ...(probe && { probe }),

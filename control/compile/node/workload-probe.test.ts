@@ -51,9 +51,13 @@ describe('what a proxy asks its workload', () => {
       { tcpSocket: { port: 8080 }, periodSeconds: 0 },
       { tcp: local, ...TIMES },
     ],
-    [{ httpGet: { port: 8080, scheme: 'HTTPS' } }, undefined],
+    [
+      { httpGet: { port: 8080, scheme: 'HTTPS' } },
+      { http: { ...local, path: '/', host: '127.0.0.1', headers: [], tls: true }, ...TIMES },
+    ],
     [{ tcpSocket: { port: 8080, host: 'db.example' } }, undefined],
-    [{ exec: { command: ['true'] } }, undefined],
+    [{ exec: { command: ['test', '-e', '/ready'] } }, { exec: { command: ['test', '-e', '/ready'] }, ...TIMES }],
+    [{ exec: { command: [] } }, undefined],
     [{}, undefined],
   ])('%j', (probe, expected) => expect(workloadProbe(probe)).toEqual(expected));
 
@@ -74,11 +78,8 @@ describe('what a proxy asks its workload', () => {
   });
 
   it.each<[Probe, string[]]>([
-    [{ exec: { command: ['true'] } }, ['spec.probe.exec']],
-    [
-      { httpGet: { port: 1, scheme: 'HTTPS', host: 'a.example' } },
-      ['spec.probe.httpGet.scheme', 'spec.probe.httpGet.host'],
-    ],
+    [{ exec: { command: ['true'] } }, []],
+    [{ httpGet: { port: 1, scheme: 'HTTPS', host: 'a.example' } }, ['spec.probe.httpGet.host']],
     [{ tcpSocket: { port: 1, host: '::1' } }, []],
     [{ grpc: { port: 1 } }, []],
   ])('%j: what is not asked is reported', (probe, paths) => {

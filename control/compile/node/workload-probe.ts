@@ -19,21 +19,26 @@ export function workloadProbe(probe: Probe | undefined): WorkloadProbe | undefin
   };
 }
 
-function questionOf({ httpGet, tcpSocket, grpc }: Probe): Pick<WorkloadProbe, 'http' | 'tcp' | 'grpc'> | undefined {
+type Question = Pick<WorkloadProbe, 'http' | 'tcp' | 'grpc' | 'exec'>;
+
+function questionOf({ httpGet, tcpSocket, grpc, exec }: Probe): Question | undefined {
   if (httpGet) {
     const { port, path, host, scheme, httpHeaders = [] } = httpGet;
     const address = addressOf(host);
-    if (!address || scheme === 'HTTPS') return undefined;
+    if (!address) return undefined;
     const given = httpHeaders.map(({ name = '', value = '' }): [string, string] => [name, value]);
     const named = given.find(([name]) => name.toLowerCase() === 'host')?.[1];
     const headers = given.filter(([name]) => name.toLowerCase() !== 'host');
     const at = path ? (path.startsWith('/') ? path : `/${path}`) : '/';
-    return { http: { address, port, path: at, host: named ?? address, headers } };
+    const tls = scheme === 'HTTPS' && { tls: true };
+    return { http: { address, port, path: at, host: named ?? address, headers, ...tls } };
   }
   if (tcpSocket) {
     const address = addressOf(tcpSocket.host);
     return address ? { tcp: { address, port: tcpSocket.port } } : undefined;
   }
+  const [program, ...args] = exec?.command ?? [];
+  if (program) return { exec: { command: [program, ...args] } };
   return grpc?.port ? { grpc: { address: LOCAL, port: grpc.port, service: grpc.service ?? '' } } : undefined;
 }
 

@@ -51,6 +51,8 @@ export interface InboundPorts {
   readonly appPorts: Readonly<Record<string, string>>;
   readonly captured: boolean;
   note(message: string): void;
+  /** Takes what of an `ingress` entry is not in force as written. */
+  unmet(item: Ingress, reason: string): void;
 }
 
 /** What the Sidecars declare, then what services send to at workloads whose Sidecar declares nothing. */
@@ -108,16 +110,15 @@ function servicePorts(input: InboundPorts): InboundPort[] {
 
 /** The ports that `ingress` of Sidecars declares; at their workloads they replace those of the services. */
 function declaredPorts(input: InboundPorts): InboundPort[] {
-  const { ingress, captured, note } = input;
+  const { ingress, captured, unmet } = input;
   const ports: InboundPort[] = [];
   for (const [workload, items] of ingress)
     for (const item of items) {
       const { number: port } = item.port;
       if (port === undefined || ports.some((one) => one.port === port && one.ingress === item)) continue;
-      if (ports.some((one) => one.port === port))
-        note(`Sidecar ingress port ${port}: is declared twice: the first one holds`);
+      if (ports.some((one) => one.port === port)) unmet(item, 'is declared twice: the first one holds');
       else if (!captured && item.captureMode === 'IPTABLES')
-        note(`Sidecar ingress port ${port}: captureMode IPTABLES: this proxy captures nothing: there is no listener`);
+        unmet(item, 'captureMode IPTABLES: this proxy captures nothing: there is no listener');
       else ports.push(declaredPort(input, workload, item, port));
     }
   return ports;
@@ -131,9 +132,7 @@ function declaredPort(input: InboundPorts, workload: LocalWorkload, item: Ingres
   const app = defaultEndpoint(item.defaultEndpoint || undefined, port, ip);
   const bind = item.bind || ip;
   if (!captured && 'address' in app && app.address === bind && app.port === port)
-    input.note(
-      `Sidecar ingress port ${port}: its defaultEndpoint is the listener itself; give the application another port`,
-    );
+    input.unmet(item, 'its defaultEndpoint is the listener itself; give the application another port');
   return {
     port,
     servicePort: port,
@@ -153,10 +152,11 @@ function declaredPort(input: InboundPorts, workload: LocalWorkload, item: Ingres
 }
 
 /** TLS of its own ends at a port without mesh mTLS alone, as in istiod. */
-function ingressTls({ mode, note }: InboundPorts, { tls }: Ingress, port: number): ServerTls | undefined {
+function ingressTls({ mode, unmet }: InboundPorts, item: Ingress, port: number): ServerTls | undefined {
+  const { tls } = item;
   if (!tls) return undefined;
   const without = (reason: string) => {
-    note(`Sidecar ingress port ${port}: tls ${reason}`);
+    unmet(item, `tls ${reason}`);
     return undefined;
   };
   if ((tls.mode ?? 'PASSTHROUGH') === 'PASSTHROUGH')

@@ -113,6 +113,7 @@ export const inbound = generator<InboundInput, InboundResources>(
       return ingress.length > 0 ? [[workload, ingress]] : [];
     });
     const onError = (finding: Finding) => void errors.push(finding);
+    const entries = new Map(sidecars.flatMap(ingressEntries));
     const input: Inbound = {
       settings,
       namespace,
@@ -137,6 +138,10 @@ export const inbound = generator<InboundInput, InboundResources>(
       appPorts: labelsFrom(given.appPorts),
       captured: given.captured,
       note,
+      unmet: (item, reason) => {
+        const found = entries.get(item);
+        if (found) onError({ ...found, message: `${found.message}: port ${item.port.number}: ${reason}` });
+      },
       onError,
     };
     const ports = inboundPorts(input);
@@ -162,6 +167,15 @@ export const inbound = generator<InboundInput, InboundResources>(
     };
   },
 );
+
+/** Each `ingress` entry of a Sidecar with the beginning of a finding about it. */
+function ingressEntries(sidecar: Sidecar | undefined): [Ingress, Finding][] {
+  if (!sidecar) return [];
+  return ingressOf(sidecar).map((item, i) => [
+    item,
+    { about: sidecar, reason: 'RuleWithoutEffect', message: `spec.ingress[${i}]` },
+  ]);
+}
 
 interface Inbound extends InboundPorts {
   /** Ports that a PeerAuthentication names, ascending. */
@@ -282,12 +296,12 @@ function portChains(input: Inbound, item: InboundPort, name: string, captured: b
   return chains;
 }
 
-/** Undefined, and noted: without a certificate nothing is served. */
-function ingressSocket({ settings, namespace, note }: Inbound, { port, protocol }: InboundPort, tls: ServerTls) {
+/** Undefined, and reported: without a certificate nothing is served. */
+function ingressSocket({ settings, namespace, unmet }: Inbound, { protocol, ingress }: InboundPort, tls: ServerTls) {
   const alpn = isHttp(protocol) ? WEB_ALPN : [];
   const context = serverTlsContext(tls, { alpn, settings, namespace });
   if (typeof context !== 'string') return context;
-  note(`Sidecar ingress port ${port}: tls: ${context}: not served`);
+  if (ingress) unmet(ingress, `tls: ${context}: not served`);
   return undefined;
 }
 

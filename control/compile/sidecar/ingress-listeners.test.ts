@@ -53,7 +53,7 @@ it('without capture has no listener for captureMode IPTABLES, and says so', () =
   const { listeners, notes } = compile({ ingress: [http({ captureMode: 'IPTABLES' })] });
   expect(listeners).toEqual([]);
   expect(notes).toEqual([
-    'Sidecar ingress port 8080: captureMode IPTABLES: this proxy captures nothing: there is no listener',
+    'Sidecar shop/sidecar: spec.ingress[0]: port 8080: captureMode IPTABLES: this proxy captures nothing: there is no listener',
   ]);
 });
 
@@ -72,7 +72,7 @@ it.each([
 
 it('an application at the address of the listener is a loop, and is reported', () => {
   expect(compile({ ingress: [http({ defaultEndpoint: '0.0.0.0:8080' })] }).notes).toEqual([
-    'Sidecar ingress port 8080: its defaultEndpoint is the listener itself; give the application another port',
+    'Sidecar shop/sidecar: spec.ingress[0]: port 8080: its defaultEndpoint is the listener itself; give the application another port',
   ]);
 });
 
@@ -139,7 +139,7 @@ describe('tls', () => {
   it('has no effect, and is reported, while the port has mesh mTLS', () => {
     const { chains, notes } = chainsOf({ mode: 'SIMPLE', ...files }, 'HTTPS', []);
     expect(notes).toEqual([
-      'Sidecar ingress port 8443: tls has no effect: mesh mTLS of the port is PERMISSIVE, it must be DISABLE (PeerAuthentication)',
+      'Sidecar shop/sidecar: spec.ingress[0]: port 8443: tls has no effect: mesh mTLS of the port is PERMISSIVE, it must be DISABLE (PeerAuthentication)',
     ]);
     expect(JSON.stringify(chains)).not.toContain('/c.pem');
   });
@@ -147,7 +147,7 @@ describe('tls', () => {
   it('without a CA or certificate serves nothing', () => {
     const { chains, notes } = chainsOf({ mode: 'MUTUAL', ...files });
     expect(chains).toEqual([]);
-    expect(notes).toEqual(['Sidecar ingress port 8443: tls: MUTUAL names no CA: not served']);
+    expect(notes).toEqual(['Sidecar shop/sidecar: spec.ingress[0]: port 8443: tls: MUTUAL names no CA: not served']);
   });
 });
 

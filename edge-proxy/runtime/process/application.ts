@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import process from 'node:process';
 import type { Application, ApplicationEnd, EndSignal } from '../runtime.ts';
 import { openPorts } from './open-ports.ts';
+import { streamsBeyond } from './withheld-descriptors.ts';
 
 /** As shells have them. */
 const EXIT = { notExecutable: 126, notFound: 127, signal: 128 };
@@ -19,7 +20,8 @@ export function startApplication(
 ): Application {
   let child: ChildProcess;
   try {
-    child = spawn(program, args, { stdio: leavesOpen ? streamsWithout(withheld) : 'inherit', env: environment });
+    const stdio: StdioOptions = ['inherit', 'inherit', 'inherit', ...streamsBeyond(withheld)];
+    child = spawn(program, args, { stdio, env: environment });
   } catch (error) {
     // Where others emit the error, Bun throws it.
     const ended = Promise.resolve(notStarted(program, error as NodeJS.ErrnoException));
@@ -49,16 +51,6 @@ export function startApplication(
     process.removeListener('exit', endWithParent);
   });
   return { pid: child.pid, kill, openPorts: async () => (child.pid === undefined ? [] : openPorts(child.pid)), ended };
-}
-
-/** Node and Bun close in a child what it is not given; in a child of Deno inherited descriptors stay open. */
-const leavesOpen = 'deno' in process.versions;
-
-/** The standard streams, and a pipe in the place of each of these: nothing else replaces a descriptor. */
-function streamsWithout(descriptors: readonly number[]): StdioOptions {
-  const count = Math.max(0, ...descriptors.map((descriptor) => descriptor - 2));
-  const further = Array.from({ length: count }, (_, index) => (descriptors.includes(index + 3) ? 'pipe' : 'ignore'));
-  return ['inherit', 'inherit', 'inherit', ...(further as ('pipe' | 'ignore')[])];
 }
 
 function notStarted(program: string, error: NodeJS.ErrnoException): ApplicationEnd {

@@ -35,7 +35,7 @@ export function compileHealthCheck(check: HealthCheck, cluster: CheckedCluster, 
   const { httpHealthCheck, tcpHealthCheck, grpcHealthCheck } = check;
   if ([httpHealthCheck, tcpHealthCheck, grpcHealthCheck].filter(Boolean).length !== 1)
     throw new ConfigError(path, 'must have exactly one of httpHealthCheck, tcpHealthCheck and grpcHealthCheck');
-  const rules = rulesOf(check, path);
+  const rules = checkRules(check, path);
   const reuseConnection = check.reuseConnection ?? true;
   const asking = (spec: ExchangeCheck) => ({
     rules,
@@ -75,7 +75,8 @@ function grpcConfig(config: NonNullable<HealthCheck['grpcHealthCheck']>, path: s
   return { serviceName, authority, metadata: headerMap(checkHeaders(headers, `${path}.initialMetadata`)) };
 }
 
-function rulesOf(check: HealthCheck, path: string): CheckRules {
+/** When is checked, and how many results in a row count. @throws ConfigError for values out of bounds */
+export function checkRules(check: CheckTimes, path: string): CheckRules {
   const positive = (name: 'timeout' | 'interval'): number => {
     const ms = durationMs(check[name]);
     if (ms <= 0) throw new ConfigError(`${path}.${name}`, 'must be positive');
@@ -103,6 +104,7 @@ function rulesOf(check: HealthCheck, path: string): CheckRules {
   };
 }
 
+type CheckTimes = Omit<HealthCheck, 'httpHealthCheck' | 'tcpHealthCheck' | 'grpcHealthCheck'>;
 type HttpConfig = NonNullable<HealthCheck['httpHealthCheck']>;
 
 function headerMap(fields: readonly Field[]): HeaderMap {

@@ -51,7 +51,7 @@ export const ANNOTATION_EFFECTS: NamedEffects = {
   'sidecar.istio.io/statsFlushInterval': STATS,
   'sidecar.istio.io/statsEvictionInterval': STATS,
   'sidecar.istio.io/statsHistogramBins': STATS,
-  'sidecar.istio.io/statsCompression': unused(' yet'),
+  'sidecar.istio.io/statsCompression': unused(': set statsCompression in annotation proxy.istio.io/config'),
   'sidecar.istio.io/extraStatTags': STATS,
   'sidecar.istio.io/userVolume': INJECTION,
   'sidecar.istio.io/userVolumeMount': INJECTION,

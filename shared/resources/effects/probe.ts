@@ -1,12 +1,7 @@
 /** Which values of a probe's fields proxies cannot ask with: in a WorkloadGroup, and in a ProxyConfig's readinessProbe. */
 import { isIpAddress } from '../../match/cidr.ts';
 
-export const NO_COMMANDS = 'has no effect yet: proxies run no commands, so that the workload counts as healthy';
-
 export const hostWithoutEffect = (host: unknown): string | undefined =>
   host === '' || host === 'localhost' || isIpAddress(String(host))
     ? undefined
     : 'has no effect: it must be an address or localhost, as names are not looked up; the probe is not made';
-
-export const schemeWithoutEffect = (scheme: unknown): string | undefined =>
-  scheme === 'HTTPS' ? 'has no effect yet: a probe with HTTPS is not made' : undefined;

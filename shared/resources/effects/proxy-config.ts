@@ -1,9 +1,8 @@
 /** What the fields of MeshConfig's ProxyConfig do: under `defaultConfig`, and in annotation `proxy.istio.io/config`. */
 import type { MeshProxyConfig } from '../mesh-config/mesh-config-proxy.ts';
 import { type Effects, type EffectsOf, IN_FORCE } from './effects.ts';
-import { hostWithoutEffect, NO_COMMANDS, schemeWithoutEffect } from './probe.ts';
+import { hostWithoutEffect } from './probe.ts';
 
-const YET = 'has no effect yet';
 const ENVOY = 'has no effect: it configures the Envoy process';
 const DEPLOYED = 'has no effect: give it to the proxy process where it is deployed';
 const TRACING = 'has no effect yet: proxies make no spans';
@@ -71,12 +70,16 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
   proxyMetadata: (value) => proxyMetadataWithoutEffect(value as object),
   runtimeValues: ENVOY,
   statusPort: 'has no effect: the proxy is started with the port of its health checks',
-  extraStatTags: 'has no effect yet: metrics have the standard labels',
-  gatewayTopology: { numTrustedProxies: IN_FORCE, forwardClientCertDetails: IN_FORCE, proxyProtocol: YET },
+  extraStatTags: 'has no effect: what Telemetry adds to metrics is a label of them without being listed',
+  gatewayTopology: {
+    numTrustedProxies: IN_FORCE,
+    forwardClientCertDetails: IN_FORCE,
+    proxyProtocol: 'has no effect yet: gateways do not read the PROXY protocol of clients',
+  },
   terminationDrainDuration: IN_FORCE,
   meshId: 'has no effect yet: telemetry does not name the mesh',
   readinessProbe: {
-    exec: NO_COMMANDS,
+    exec: { command: IN_FORCE },
     failureThreshold: IN_FORCE,
     grpc: { port: IN_FORCE, service: IN_FORCE },
     httpGet: {
@@ -84,7 +87,7 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
       httpHeaders: { name: IN_FORCE, value: IN_FORCE },
       path: IN_FORCE,
       port: IN_FORCE,
-      scheme: schemeWithoutEffect,
+      scheme: IN_FORCE,
     },
     initialDelaySeconds: IN_FORCE,
     periodSeconds: IN_FORCE,
@@ -112,16 +115,17 @@ export const PROXY_CONFIG_EFFECTS: Effects = {
     envoyDebugHeaders: { disabled: IN_FORCE },
     metadataExchangeHeaders: { mode: IN_FORCE },
     preserveHttp1HeaderCase: IN_FORCE,
-    xForwardedHost: { enabled: YET },
+    xForwardedHost: { enabled: 'has no effect yet: proxies do not add x-forwarded-host' },
     xForwardedPort: { enabled: IN_FORCE },
   },
   fileFlushInterval: 'has no effect: access logs are written at once',
   fileFlushMinSizeKb: 'has no effect: access logs are written at once',
-  statsCompression: YET,
+  statsCompression: IN_FORCE,
   connectionSettings: {
     profile: IN_FORCE,
     listenerPerConnectionBufferLimitBytes: IN_FORCE,
-    clusterPerConnectionBufferLimitBytes: YET,
+    clusterPerConnectionBufferLimitBytes:
+      'has no effect: sockets and HTTP/2 streams to upstreams have fixed limits of what waits',
     httpIdleTimeout: IN_FORCE,
     httpRequestTimeout: IN_FORCE,
     httpRequestHeadersTimeout: IN_FORCE,

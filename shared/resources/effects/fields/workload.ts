@@ -1,6 +1,6 @@
 /** What the fields of WorkloadEntry and WorkloadGroup do. */
 import { type FieldTable, inForce, partly, reported } from '../field-table.ts';
-import { hostWithoutEffect, NO_COMMANDS, schemeWithoutEffect } from '../probe.ts';
+import { hostWithoutEffect } from '../probe.ts';
 import { STATUS } from './status.ts';
 
 const WORKLOADS = 'control/compile/node/workloads.test.ts';
@@ -26,8 +26,6 @@ export const WORKLOAD_GROUP_FIELDS: FieldTable = {
     ['ports{}', 'weight', 'network', 'locality'].map((field) => [`spec.template.${field}`, inForce(REGISTERED)]),
   ),
   'spec.probe.**': inForce(PROBE, PROBED),
-  'spec.probe.exec.**': reported(NO_COMMANDS),
-  'spec.probe.httpGet.scheme': partly('a probe with HTTPS is not made', schemeWithoutEffect, PROBE),
   'spec.probe.httpGet.host': partly(NAMES, hostWithoutEffect, PROBE),
   'spec.probe.tcpSocket.host': partly(NAMES, hostWithoutEffect, PROBE),
 };
