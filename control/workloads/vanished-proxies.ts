@@ -10,13 +10,11 @@ import type { MeshView } from '../mesh/view.ts';
 import { conditionsOf, DRAINING, HEALTHY } from '../mesh/workload/workload-health.ts';
 import { type EntryStore, EntryWriter, entryKey } from './entry-writer.ts';
 import type { RegisteringProxy } from './registrations.ts';
-
-/** Of a poll, what is read here. */
-type PolledProxy = Omit<RegisteringProxy, 'nodeDigest'>;
-
 import { isRegistered } from './workload-entry.ts';
 
 const SWEEP_MS = 1000;
+
+type Proxy = Pick<RegisteringProxy, 'id' | 'node' | 'isConnected'>;
 
 /** What an entry and its proxy have in common. */
 interface Place {
@@ -27,7 +25,7 @@ interface Place {
 
 interface Workload extends Place {
   /** By their ids. */
-  readonly sessions: Map<string, PolledProxy>;
+  readonly sessions: Map<string, Proxy>;
   /** When the condition is removed; undefined: a proxy is connected. */
   removeAt: number | undefined;
 }
@@ -80,7 +78,7 @@ export class VanishedProxies {
   }
 
   /** A proxy opens a session, or polls. */
-  seen(proxy: PolledProxy): void {
+  seen(proxy: Proxy): void {
     const known = this.bySession.get(proxy.id);
     if (known) {
       known.removeAt = undefined;
@@ -136,7 +134,7 @@ export class VanishedProxies {
 const keyOf = ({ namespace, serviceAccount, address }: Place) => `${namespace}\n${serviceAccount}\n${address}`;
 
 /** undefined: no entry is of it. */
-function placeOf({ node: { id, metadata = {} } }: PolledProxy): Place | undefined {
+function placeOf({ node: { id, metadata = {} } }: Proxy): Place | undefined {
   const [, address = ''] = id.split('~');
   const namespace = text(metadata['NAMESPACE']);
   if (namespace === undefined || !isIpAddress(address)) return undefined;
