@@ -201,7 +201,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   const leave = async () => {
     stopFollowing();
     prober.stop();
-    if (settings.type === 'sidecar' && discovery.state.live) await leaveDiscovery(client, node);
+    const leaves = settings.type === 'sidecar' && settings['leave-on-stop'] === 'yes';
+    if (leaves && discovery.state.live) await leaveDiscovery(client, node);
   };
   const life = lifecycle(proxy, taken.terminationDrainMs, release, leave);
   const admin = adminOf(parts, proxy, node.id, {

@@ -51,6 +51,8 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --admin-port PORT          0: chosen free (default: 15000, 0 with --announce or COMMAND) [TULLE_ADMIN_PORT]
   --stats-address ADDRESS[:PORT]  serves GET /stats/prometheus and /metrics alone, and says so to the [TULLE_STATS_ADDRESS]
                              control plane: --ip, or 0.0.0.0 or :: (default: nowhere; port 15090)
+  --leave-on-stop yes|no     a stop takes the workload out of discovery first (default: yes); no: where another process [TULLE_LEAVE_ON_STOP]
+                             follows on the same sockets, so that their connections wait for it
   --drain-seconds N          how long connections may finish                   [TULLE_DRAIN_SECONDS]
                              (default: the mesh's terminationDrainDuration, else 5)
   --drain-time-seconds N     how long connections of a listener that is gone may stay [TULLE_DRAIN_TIME_SECONDS]
@@ -208,6 +210,7 @@ const MeshFlags = z
       .regex(/^\d{1,5}$/, 'must be a number of milliseconds')
       .transform(Number)
       .default(1000),
+    'leave-on-stop': z.enum(['yes', 'no'], { error: 'must be yes or no' }).default('yes'),
     'unused-host-seconds': positive.default(3600),
     'http-proxy-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
     'http-proxy-secret-file': z.string().min(1).optional(),

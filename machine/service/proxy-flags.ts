@@ -10,7 +10,7 @@ export const HTTP_PROXY_PORT = 15080;
 /** How long connections may finish when it stops. */
 export const DRAIN_SECONDS = 5;
 
-type Described = Omit<MachineRecord, 'version' | 'applications' | 'madeUser' | 'installed' | 'service'>;
+type Described = Omit<MachineRecord, 'version' | 'applications' | 'madeUser' | 'installed'>;
 
 /** @param data the proxy's folder */
 export function proxyFlags(record: Described, data: string): string[] {
@@ -29,6 +29,8 @@ export function proxyFlags(record: Described, data: string): string[] {
     ...(locality === undefined ? [] : ['--locality', locality]),
     ...['--admin-port', String(ADMIN_PORT)],
     ...['--drain-seconds', String(DRAIN_SECONDS)],
+    // systemd keeps the sockets over a restart; "tulle leave" removes the registration.
+    ...(record.service === 'systemd' && record.capture ? ['--leave-on-stop', 'no'] : []),
     ...(record.capture && !record.dns ? ['--dns-port', 'off'] : []),
     ...(record.capture ? ['--interception-mode', 'TPROXY'] : ['--http-proxy-port', String(HTTP_PROXY_PORT)]),
   ];

@@ -275,7 +275,7 @@ export class CapturedMesh {
     const is = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
     const more = ['--labels', is.join(','), '--interception-mode', 'TPROXY', '--dns-port', 'off', '--admin-port', '0'];
     if (bare) return this.keep(new Machine(host, ip6, client, undefined, this.runtime, []));
-    const all = [...control, ...own, ...more, ...flags];
+    const all = [...control, ...own, ...more, '--leave-on-stop', 'no', ...flags];
     on('sh', '-c', `nft -f - <<'END'\n${RULES}\nEND`);
     for (const [family, any] of [
       ['-4', '0.0.0.0/0'],
