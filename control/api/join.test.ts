@@ -45,7 +45,10 @@ const reviews = () =>
     kind: 'WorkloadGroup',
     metadata: { name: 'reviews', namespace: 'default' },
     spec: {
-      metadata: { labels: { app: 'reviews', tier: 'vm' } },
+      metadata: {
+        labels: { app: 'reviews', tier: 'vm' },
+        annotations: { 'traffic.sidecar.istio.io/excludeOutboundPorts': '5432', team: 'stars' },
+      },
       template: {
         serviceAccount: 'bookinfo-reviews',
         labels: { app: 'old', version: 'v1' },
@@ -116,6 +119,7 @@ it('makes a machine a workload of the group that it was invited to', async () =>
     ports: { http: 9080 },
     network: 'vms',
     locality: 'eu/a/1',
+    annotations: { 'traffic.sidecar.istio.io/excludeOutboundPorts': '5432' },
     ephemeral: true,
     controlPlanes: ['https://10.0.0.1:15012'],
     trustBundle: authority.trustBundle,

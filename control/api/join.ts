@@ -98,6 +98,7 @@ async function answerTo(
     ports: { ...template?.ports },
     ...(template?.network !== undefined && { network: template.network }),
     ...(template?.locality !== undefined && { locality: template.locality }),
+    annotations: { ...template?.capture },
     ephemeral,
     controlPlanes: [...controlPlanes()],
   };

@@ -8,11 +8,23 @@ export interface GroupTemplate {
   readonly serviceAccount: string;
   /** `metadata.labels` over `template.labels`, as istiod merges them. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Of its entries. */
   readonly annotations: Readonly<Record<string, string>>;
+  /** `traffic.sidecar.istio.io/…`, which `tulle join` follows; the template's precede those of the group itself. */
+  readonly capture: Readonly<Record<string, string>>;
   readonly ports: Readonly<Record<string, number>>;
   readonly network: string | undefined;
   readonly locality: string | undefined;
   readonly weight: number | undefined;
+}
+
+const isCapture = (name: string) => name.startsWith('traffic.sidecar.istio.io/');
+
+function annotationsWhere(
+  annotations: Readonly<Record<string, string>> = {},
+  wanted: (name: string) => boolean,
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(annotations).filter(([name]) => wanted(name)));
 }
 
 export function templateOf(group: WorkloadGroup): GroupTemplate {
@@ -20,7 +32,8 @@ export function templateOf(group: WorkloadGroup): GroupTemplate {
   return {
     serviceAccount: template?.serviceAccount || 'default',
     labels: { ...template?.labels, ...metadata?.labels },
-    annotations: { ...metadata?.annotations },
+    annotations: annotationsWhere(metadata?.annotations, (name) => !isCapture(name)),
+    capture: annotationsWhere({ ...group.metadata.annotations, ...metadata?.annotations }, isCapture),
     ports: { ...template?.ports },
     network: template?.network || undefined,
     locality: template?.locality || undefined,

@@ -27,15 +27,18 @@ const of = (annotations: Record<string, string>) =>
 describe("Istio's annotations", () => {
   it('are read, and what is absent keeps its default', () => {
     expect(captureOptionsOf({ 'sidecar.istio.io/inject': 'true' }, defaults)).toEqual(defaults);
-    const options = of({
-      includeOutboundIPRanges: '10.0.0.0/8, fd00::/8,10.1.2.3',
-      excludeOutboundIPRanges: '',
-      includeOutboundPorts: '443',
-      excludeOutboundPorts: '25,587',
-      includeInboundPorts: '*',
-      excludeInboundPorts: '9090',
-      excludeInterfaces: 'docker0,br-*',
-    });
+    const options = captureOptionsOf(
+      {
+        'traffic.sidecar.istio.io/includeOutboundIPRanges': '10.0.0.0/8, fd00::/8,10.1.2.3',
+        'traffic.sidecar.istio.io/excludeOutboundIPRanges': '',
+        'traffic.sidecar.istio.io/includeOutboundPorts': '443',
+        'traffic.sidecar.istio.io/excludeOutboundPorts': '25,587',
+        'traffic.sidecar.istio.io/includeInboundPorts': '*',
+        'traffic.sidecar.istio.io/excludeInboundPorts': '9090',
+        'traffic.sidecar.istio.io/excludeInterfaces': 'docker0,br-*',
+      },
+      defaults,
+    );
     expect(options).toEqual({
       ...defaults,
       outbound: {

@@ -18,6 +18,8 @@ const Record = z.strictObject({
   ports: Ports,
   network: Text.optional(),
   locality: Text.optional(),
+  /** Of the WorkloadGroup: what is captured, in place of all. */
+  annotations: z.record(z.string(), z.string()).optional(),
   ephemeral: z.boolean(),
   controlPlanes: z.array(Text).min(1),
   /** Of the root that the invitation named, lower-case hexadecimal. */

@@ -11,7 +11,7 @@ import type { MachineRecord } from './record.ts';
  * @returns one line on what was seen
  * @throws JoinError
  */
-export async function selfTest({ capture, rootHash }: MachineRecord, url: string): Promise<string> {
+export async function selfTest({ capture, rootHash, annotations }: MachineRecord, url: string): Promise<string> {
   if (!capture) {
     const target = `${url.replace('https:', 'http:')}/`;
     const status = await statusOf(HTTP_PROXY_PORT, target);
@@ -26,6 +26,8 @@ export async function selfTest({ capture, rootHash }: MachineRecord, url: string
   );
   if ((await capturedConnections()) > before)
     return `a call of this machine went through the proxy (${url}: ${answered})`;
+  if (Object.keys(annotations ?? {}).some((name) => name.includes('Outbound')))
+    return `the proxy is ready; calls of ${url} are not captured, as the annotations of the WorkloadGroup say`;
   throw new JoinError(
     `a call of this machine did not go through the proxy: something else redirects it; "tulle capture show" lists the rules`,
   );

@@ -134,7 +134,8 @@ async function writeIdentity({ identity }: Joined, { host, layout }: SetUpParts,
 }
 
 function recordOf(plan: JoinPlan, { answer }: Joined, madeUser: string | undefined): MachineRecord {
-  const { spiffeId, namespace, serviceAccount, group, labels, ports, network, locality, ephemeral } = answer;
+  const { spiffeId, namespace, serviceAccount, group, labels, ports, network, locality, annotations, ephemeral } =
+    answer;
   const { rootHash, name, address, capture, ipv6, dns, service, applications, installed } = plan;
   return {
     version: 1,
@@ -142,6 +143,7 @@ function recordOf(plan: JoinPlan, { answer }: Joined, madeUser: string | undefin
     ...(group !== undefined && { group }),
     ...(network !== undefined && { network }),
     ...(locality !== undefined && { locality }),
+    ...(annotations !== undefined && { annotations }),
     controlPlanes: answer.controlPlanes,
     ...{ rootHash, name, ...(address !== undefined && { address }), capture, ipv6, dns, service },
     applications: [...applications],

@@ -51,6 +51,8 @@ export const JoinAnswer = z.object({
   ports: z.record(z.string(), z.int()),
   network: z.string().optional(),
   locality: z.string().optional(),
+  /** Of the WorkloadGroup's template, those that say what is captured: `traffic.sidecar.istio.io/…`. Absent: none. */
+  annotations: z.record(z.string(), z.string()).optional(),
   /** Not to be kept on the machine beyond its certificate: it registers again by another invitation alone. */
   ephemeral: z.boolean(),
   /** `https://HOST:PORT`. */

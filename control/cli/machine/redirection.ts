@@ -1,6 +1,7 @@
 /** Redirects the traffic of this machine to its proxy, and puts it back. */
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { captureOptionsOf } from '../../../machine/capture/annotations.ts';
 import { show, turnOff, turnOn } from '../../../machine/capture/capture.ts';
 import type { CaptureOptions } from '../../../machine/capture/capture-options.ts';
 import { captureFindings, hasIpv6, mayChangeRules } from '../../../machine/capture/findings.ts';
@@ -45,9 +46,13 @@ const DNS_SERVER = { address: '127.0.0.1', port: CAPTURE_PORTS.dns };
 const searchDomains = (namespace: string): string[] =>
   [`${namespace}.svc.`, 'svc.', ''].map((part) => part + DOMAIN_SUFFIX);
 
-/** All that applications send, and what arrives at the ports of the workload: SSH stays as it is. */
-function captureOf({ ports, ipv6, dns }: MachineRecord): CaptureOptions {
-  return {
+/**
+ * All that applications send, and what arrives at the ports of the workload, unless annotations of the group say otherwise: SSH
+ * stays as it is.
+ * @throws CaptureError naming the annotation
+ */
+function captureOf({ ports, ipv6, dns, annotations = {} }: MachineRecord): CaptureOptions {
+  return captureOptionsOf(annotations, {
     proxyUid: userOf(PROXY_USER).uid,
     outbound: {
       includeIPRanges: '*',
@@ -62,7 +67,7 @@ function captureOf({ ports, ipv6, dns }: MachineRecord): CaptureOptions {
     inbound: { includePorts: [...new Set(Object.values(ports))], excludePorts: [] },
     dnsPort: dns ? CAPTURE_PORTS.dns : undefined,
     ipv6,
-  };
+  });
 }
 
 /** Before a join: what prevents capture, or redirects traffic besides it. */

@@ -79,7 +79,7 @@ function metadata(resource: Resource): Violation[] {
   const template = isKind(resource, 'WorkloadGroup') ? specOf(resource).metadata : undefined;
   return [
     ...namedAt('metadata.annotations', annotationsWithoutEffect(resource.kind, resource.metadata.annotations ?? {})),
-    ...namedAt('spec.metadata.annotations', annotationsWithoutEffect('WorkloadEntry', template?.annotations ?? {})),
+    ...namedAt('spec.metadata.annotations', annotationsWithoutEffect('WorkloadGroup', template?.annotations ?? {})),
     ...workloadLabels(resource),
   ];
 }

@@ -7,7 +7,8 @@ import { type NamedEffects, namesWithoutEffect, on, unused } from './named-effec
 const INJECTION = unused(': proxies are not injected');
 const DEPLOYED = unused(': set it where the proxy is deployed');
 const STATS = unused(' yet: a proxy makes all of its metrics');
-const CAPTURE = unused(': give "tulle capture on" the flag of the same name');
+/** In the template's metadata: `tulle join` follows them. */
+const CAPTURE = on(['WorkloadGroup'], 'control/api/join.test.ts', 'machine/capture/annotations.test.ts');
 const INTERFACES = unused(": containers' interfaces are not captured");
 const READINESS = unused(' yet: proxies do not look at the health of their workload');
 const RECORD = unused(': Istio keeps records of its own in it');
