@@ -101,7 +101,7 @@ describe('join tokens', () => {
     const used = await mesh.joinToken('a');
     const madeUp = 'tulle.0000000000000000.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
     expect(refused(await join_(`bad-${runtime}`, madeUp))).toMatch(/join token is not known here.*tulle token create/);
-    expect(refused(await join_(`none-${runtime}`, ''))).toMatch(/make a join token with "tulle token create"/);
+    expect(refused(await join_(`none-${runtime}`, ''))).toMatch(/join with a new invitation .* or join token \("tulle token create"\)/);
     const first = proxy([...proxyFlags(`used-${runtime}`), '--runtime', runtime, '--announce'], {
       TULLE_JOIN_TOKEN: used,
     });
@@ -234,7 +234,7 @@ describe.each(RUNTIMES)('a proxy on %s', (runtime) => {
     writeFileSync(at('proxies', name, 'identity.json'), '{"privateKey": "secret');
     const third = refusal(await tulle(flags), 3);
     expect(third).toMatch(
-      /identity\.json cannot be used: the file is corrupt; make a join token with "tulle token create"/,
+      /identity\.json cannot be used: the file is corrupt; join with a new invitation .*"tulle token create"/,
     );
     expect(third).not.toContain('secret');
   });
