@@ -1,6 +1,6 @@
 #!/bin/sh
 # Boots systemd in the namespaces of a test machine (tests/kit/machines.ts): PID 1 of a file system of its own, whose changes
-# are kept in UPPER. Usage: machine-boot.sh UPPER WORK ROOT
+# are kept in UPPER. Its /tmp is its own, but for CHECKOUT where that lies there. Usage: machine-boot.sh UPPER WORK ROOT CHECKOUT
 set -e
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1,workdir=$2" "$3"
@@ -8,6 +8,12 @@ cd "$3"
 mount -t proc proc proc
 mount -t sysfs sysfs sys
 for folder in run tmp dev; do mount -t tmpfs tmpfs $folder; done
+case $4 in
+  /tmp/*)
+    mkdir -p ".$4"
+    mount --bind "$4" ".$4"
+    ;;
+esac
 for device in null zero full random urandom tty; do
   touch dev/$device
   mount --bind /dev/$device dev/$device

@@ -40,7 +40,7 @@ export class TestMachine {
     mkdirSync(this.cgroup, { recursive: true });
     const [upper, root] = ['upper', 'root'].map((name) => join(this.folder.path, name));
     const boot = ['unshare', '--mount', '--pid', '--fork', '--ipc', '--uts', '--cgroup', '--kill-child', 'sh', BOOT];
-    const command = this.host.run([...boot, upper!, work, root!]);
+    const command = this.host.run([...boot, upper!, work, root!, ROOT]);
     const enter = `echo $$ >${this.cgroup}/cgroup.procs; exec "$@"`;
     this.program = new Program(`machine ${this.address}`, ['sh', '-c', enter, 'sh', ...command]);
     await until('the machine has booted', async () => {

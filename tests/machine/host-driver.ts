@@ -16,6 +16,8 @@ export interface ConnectOptions {
 }
 
 /** Connections that stay open, by number. */
+/** Addresses of servers of datagrams. */
+const answering = new Set<string>();
 const kept: Socket[] = [];
 const servers = new Map<number, Server>();
 
@@ -57,10 +59,14 @@ const functions: Record<string, (...args: never[]) => unknown> = {
       socket.once('error', fail);
       socket.write('ping');
     }),
+  /** Once for an address: it answers what was asked for first. */
   answer: (port: number, text: string, host: string) =>
-    new Promise((done) => {
+    new Promise((done, fail) => {
+      if (answering.has(`${host} ${port}`)) return done('answers');
+      answering.add(`${host} ${port}`);
       const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
       socket.on('message', (_, { port: to, address }) => socket.send(text, to, address));
+      socket.once('error', fail);
       socket.bind(port, host, () => done('answers'));
     }),
   /** One datagram to port 53. @returns what came back, or why nothing did */
