@@ -113,7 +113,7 @@ const planes: Record<string, string[][]> = {
     ],
     ['compile/node/'],
     ['workloads/'],
-    ['discovery/', 'jwks/', 'status/', 'join/'],
+    ['discovery/', 'jwks/', 'lifecycle/', 'status/', 'join/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],
