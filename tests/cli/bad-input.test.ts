@@ -101,7 +101,9 @@ describe('join tokens', () => {
     const used = await mesh.joinToken('a');
     const madeUp = 'tulle.0000000000000000.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
     expect(refused(await join_(`bad-${runtime}`, madeUp))).toMatch(/join token is not known here.*tulle token create/);
-    expect(refused(await join_(`none-${runtime}`, ''))).toMatch(/join with a new invitation .* or join token \("tulle token create"\)/);
+    expect(refused(await join_(`none-${runtime}`, ''))).toMatch(
+      /join with a new invitation .* or join token \("tulle token create"\)/,
+    );
     const first = proxy([...proxyFlags(`used-${runtime}`), '--runtime', runtime, '--announce'], {
       TULLE_JOIN_TOKEN: used,
     });

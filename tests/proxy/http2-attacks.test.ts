@@ -108,7 +108,8 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'PING flood',
     batch: () => some(1000, () => ping()),
-    batches: 200,
+    // More acknowledgements than the 4 MiB that the kernel's send buffer grows to, where the attacker reads none.
+    batches: 1000,
     deaf: true,
     code: CODE.calm,
     counter: 'outbound_control_flood',

@@ -1,0 +1,124 @@
+/** Writing resources: create, replace, patch. */
+import type { Context } from 'hono';
+import type { Resource, Violation } from '../../../shared/resources/resource.ts';
+import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
+import type { ApiEnv } from '../caller.ts';
+import type { Neighbours } from '../neighbours.ts';
+import { asObject, isObject, mediaType, parseBody, readObject, readText } from '../server/body.ts';
+import { type Admitted, admit } from './admission.ts';
+import { answer, mustGet, withStoreErrors } from './answer.ts';
+import { fieldPolicy } from './field-validation.ts';
+import { inVersion, keyOf, type ResourceKinds, type Target } from './kinds.ts';
+import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
+import { checkPrecondition } from './precondition.ts';
+import { isDryRun } from './request-options.ts';
+import type { Api } from './routes.ts';
+import { ApiError, badRequest, methodNotAllowed, notFound, pathNotFound, unsupportedMediaType } from './status.ts';
+import { warningHeader } from './warning-header.ts';
+
+type C = Context<ApiEnv>;
+
+export async function create({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
+  if (target.kind.namespaced && target.namespace === '') throw methodNotAllowed();
+  const dryRun = isDryRun(c);
+  const { value, duplicates } = await readObject(c);
+  const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
+  if (admitted.resource.metadata.resourceVersion)
+    throw badRequest('resourceVersion should not be set on objects to be created');
+  await warn(c, neighbours, admitted);
+  await mustHaveNamespace(store, kinds, target);
+  const key = keyOf(admitted.target);
+  const created = await withStoreErrors(admitted.target, () =>
+    dryRun ? pretendCreate(store, key, admitted.resource) : store.create(key, admitted.resource),
+  );
+  return answer(c, target, created, 201);
+}
+
+export async function replace({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
+  const dryRun = isDryRun(c);
+  const { value, duplicates } = await readObject(c);
+  const stored = await mustGet(store, target);
+  const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
+  await warn(c, neighbours, admitted);
+  return answer(c, target, await write(store, target, admitted.resource, stored, dryRun));
+}
+
+const patchTypes = {
+  'application/json-patch+json': jsonPatch,
+  'application/merge-patch+json': mergePatch,
+  'application/strategic-merge-patch+json': (target: unknown, body: unknown) => strategicMergePatch(target, body),
+};
+
+export async function patch({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
+  const dryRun = isDryRun(c);
+  const apply = patchFunction(target, mediaType(c, ''));
+  const { value: body, duplicates } = parseBody(await readText(c), 'JSON');
+  const fields = fieldPolicy(c, duplicates);
+  for (let attempt = 1; ; attempt++) {
+    const stored = await mustGet(store, target);
+    const patched = asObject(apply(inVersion(target, stored), body));
+    const admitted = admit(kinds, target, patched, fields, stored);
+    try {
+      // The precondition is the revision that was read, or the patch's own resourceVersion.
+      const updated = await write(store, target, admitted.resource, stored, dryRun);
+      await warn(c, neighbours, admitted);
+      return answer(c, target, updated);
+    } catch (error) {
+      const stale = error instanceof ApiError && error.reason === 'Conflict';
+      if (!stale || attempt === 5 || namesRevision(body)) throw error;
+    }
+  }
+}
+
+function patchFunction(target: Target, type: string): (target: unknown, body: unknown) => unknown {
+  const accepted = Object.keys(patchTypes).filter((each) => target.kind.group === '' || !each.includes('strategic'));
+  if (!accepted.includes(type)) throw unsupportedMediaType(accepted);
+  return patchTypes[type as keyof typeof patchTypes];
+}
+
+const namesRevision = (body: unknown) =>
+  Array.isArray(body) || (isObject(body) && isObject(body['metadata']) && 'resourceVersion' in body['metadata']);
+
+async function mustHaveNamespace(store: ResourceStore, kinds: ResourceKinds, target: Target): Promise<void> {
+  if (!target.kind.namespaced) return;
+  const kind = kinds.kinds.find((each) => each.group === '' && each.kind === 'Namespace');
+  if (!kind) throw pathNotFound();
+  const key = { group: '', plural: kind.plural, namespace: '', name: target.namespace };
+  if (!(await store.get(key))) throw notFound(kind, target.namespace);
+}
+
+function write(
+  store: ResourceStore,
+  target: Target,
+  resource: Resource,
+  stored: Resource,
+  dryRun: boolean,
+): Promise<Resource> {
+  return withStoreErrors(target, async () => {
+    if (!dryRun) return store.update(keyOf(target), resource);
+    checkPrecondition(stored, resource.metadata);
+    const { uid, creationTimestamp, generation, resourceVersion } = stored.metadata;
+    const kept = { uid, creationTimestamp, generation, resourceVersion } as Partial<Resource['metadata']>;
+    return { ...resource, metadata: { ...resource.metadata, ...kept } };
+  });
+}
+
+async function pretendCreate(store: ResourceStore, key: ResourceKey, resource: Resource): Promise<Resource> {
+  if (await store.get(key)) throw new StoreError('already-exists', 'exists');
+  const creationTimestamp = `${new Date().toISOString().slice(0, 19)}Z`;
+  return {
+    ...resource,
+    metadata: { ...resource.metadata, uid: crypto.randomUUID(), creationTimestamp, generation: 1 },
+  };
+}
+
+/** Headers of one response; clients limit them. */
+const MAX_WARNINGS = 60;
+
+async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitted): Promise<void> {
+  const all: readonly Violation[] = [...warnings, ...(await neighbours.warnings(resource))];
+  const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
+  const left = all.length - shown.length;
+  const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];
+  for (const each of [...shown, ...more]) c.header('Warning', warningHeader(each), { append: true });
+}
