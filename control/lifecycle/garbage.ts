@@ -86,7 +86,7 @@ async function stateOf(
   return isDeleting(found) && found.metadata.finalizers?.includes(FOREGROUND) ? 'waiting' : 'present';
 }
 
-/** A dependent waits for its own dependents already: two resources that own each other would wait for ever. */
+/** A dependent waits for its own dependents already: two resources that own each other would both wait without end. */
 async function inCycle({ store }: GarbageDependencies, dependents: readonly ResourceKey[]): Promise<boolean> {
   for (const key of dependents) {
     const found = await store.get(key);
