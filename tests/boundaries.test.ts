@@ -114,6 +114,8 @@ const planes: Record<string, string[][]> = {
     ['compile/node/'],
     ['workloads/'],
     ['discovery/', 'jwks/', 'status/', 'join/'],
+    // Users of the API, and what they may do.
+    ['access/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],

@@ -80,6 +80,21 @@ describe('authorization', () => {
     for (const path of ['/healthz', '/livez', '/readyz', '/version'])
       expect((await call('GET', path, undefined, { authorization: '' })).status).toBe(200);
   });
+
+  it('does not ignore impersonation: the request is refused, nothing is written', async () => {
+    const created = await call('POST', virtualServices, virtualService('a'), { 'impersonate-user': 'jane' });
+    expect(created).toMatchObject({
+      status: 403,
+      body: {
+        reason: 'Forbidden',
+        details: { name: 'jane', kind: 'users' },
+        message:
+          'users "jane" is forbidden: User "admin" cannot impersonate resource "users" in API group "" at the cluster scope',
+      },
+    });
+    expect((await call('GET', `${virtualServices}/a`)).status).toBe(404);
+    expect((await call('GET', '/apis', undefined, { 'impersonate-group': 'system:masters' })).status).toBe(400);
+  });
 });
 
 describe('resources', () => {

@@ -3,9 +3,11 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
+import { asksImpersonation, ImpersonationError, impersonationRequests } from '../access/impersonation.ts';
 import { readIfPresent, writeDurably } from '../ca/files.ts';
+import { accessForbidden } from './access/forbidden.ts';
 import type { ApiEnv, Caller } from './caller.ts';
-import { forbidden, unauthorized } from './resources/status.ts';
+import { badRequest, forbidden, unauthorized } from './resources/status.ts';
 
 /** Stores the hash of the admin token, never the token. */
 export interface TokenStore {
@@ -59,8 +61,25 @@ export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {
     const caller = callerOf(isAdmin, c.req.header('authorization'), c.env ?? {});
     if (caller.kind === 'admin') c.env?.authenticated?.('admin');
     c.set('caller', caller);
+    refuseImpersonation(caller, c.req.raw.headers);
     await next();
   };
+}
+
+/** No caller may act as another. @throws ApiError 403, 400 for headers that Kubernetes does not have */
+function refuseImpersonation(caller: Caller, headers: Headers): void {
+  if (!asksImpersonation(headers)) return;
+  try {
+    throw accessForbidden(userNameOf(caller), impersonationRequests(headers)[0]!);
+  } catch (error) {
+    throw error instanceof ImpersonationError ? badRequest(error.message) : error;
+  }
+}
+
+/** As errors and logs name the caller. */
+export function userNameOf(caller: Caller): string {
+  if (caller.kind === 'workload') return caller.spiffeId;
+  return caller.kind === 'admin' ? 'admin' : 'system:anonymous';
 }
 
 /** The workload that presents a JWT-SVID for the control plane's audience. @throws JwtSvidError */
