@@ -20,6 +20,7 @@ import { prometheusRoutes } from './api/prometheus/prometheus.ts';
 import { ScrapeToken } from './api/prometheus/scrape-token.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
+import { OpenWatches } from './api/resources/open-watches.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
@@ -273,6 +274,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
     const neighbours = new Neighbours(store);
     await neighbours.prepare();
+    const watches = new OpenWatches();
+    undo.unshift(() => watches.end());
     const revoking = revokingStore(store, accounts);
     const life = new ObjectLife({
       store: revoking,
@@ -286,6 +289,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const app = createApi({
       store: revoking,
       neighbours,
+      watches,
       kinds: {
         kinds,
         validate,

@@ -407,6 +407,99 @@ describe('resources', () => {
     await vi.waitFor(async () => expect((await call('GET', '/api/v1/namespaces/shop')).status).toBe(404));
   });
 
+  it('replaces and patches the status alone, below kinds that have one', async () => {
+    const { body: made } = await call('POST', virtualServices, { ...virtualService('a'), status: { ignored: true } });
+    expect(made.status).toBeUndefined();
+    const path = `${virtualServices}/a/status`;
+    const ready = { conditions: [{ type: 'Ready', status: 'True' }] };
+    const put = await call('PUT', path, { ...made, spec: { hosts: ['other'] }, status: ready });
+    expect(put.body).toMatchObject({ spec: { hosts: ['reviews'] }, status: ready, metadata: { generation: 1 } });
+    expect((await call('PUT', path, { ...made, status: {} })).body).toMatchObject({ code: 409, reason: 'Conflict' });
+    const merged = await patch(path, 'merge-patch', { spec: { hosts: ['no'] }, status: { observedGeneration: 1 } });
+    expect(merged.body).toMatchObject({ spec: { hosts: ['reviews'] }, status: { ...ready, observedGeneration: 1 } });
+    expect((await call('PUT', `${path}?dryRun=All`, { metadata: { name: 'a' } })).body.status).toBeUndefined();
+    expect((await call('GET', path)).body).toEqual(merged.body);
+    expect((await patch(path, 'merge-patch', { status: 1 })).body.code).toBe(400);
+    expect((await call('PUT', path, virtualService('b'))).body.code).toBe(400);
+    expect((await call('DELETE', path)).body.code).toBe(405);
+    await call('POST', configMaps, configMap('a', {}));
+    expect((await call('GET', `${configMaps}/a/status`)).body.code).toBe(404);
+    expect((await call('GET', `${virtualServices}/a/scale`)).body.code).toBe(404);
+    const phase = await patch('/api/v1/namespaces/default/status', 'merge-patch', { status: { note: 'x' } });
+    expect(phase.body.status).toEqual({ phase: 'Active', note: 'x' });
+  });
+
+  it('lists in pages of one revision', async () => {
+    for (const name of ['a', 'b', 'c', 'd', 'e']) await call('POST', configMaps, configMap(name, {}, { app: name }));
+    const page = async (query: string) => (await call('GET', `${configMaps}?limit=2&${query}`)).body;
+    const first = await page('');
+    expect(first.metadata).toMatchObject({ remainingItemCount: 3, continue: expect.any(String) });
+    await call('DELETE', `${configMaps}/c`);
+    await call('POST', configMaps, configMap('bb', {}));
+    const second = await page(`continue=${first.metadata.continue}`);
+    expect(second.items.map((item: Resource) => item.metadata.name)).toEqual(['c', 'd']);
+    expect(second.metadata).toMatchObject({ resourceVersion: first.metadata.resourceVersion, remainingItemCount: 1 });
+    const last = await page(`continue=${second.metadata.continue}`);
+    expect(last).toMatchObject({ metadata: {}, items: [{ metadata: { name: 'e' } }] });
+    expect(last.metadata.continue).toBeUndefined();
+    const selective = await page('labelSelector=app');
+    expect(selective.metadata.continue).toBeDefined();
+    expect(selective.metadata.remainingItemCount).toBeUndefined();
+    expect((await page(`continue=${first.metadata.continue}&resourceVersion=3`)).code).toBe(400);
+    for (const bad of ['x', 'e30', Buffer.from('{"v":"tulle/1","rv":0,"n":1,"after":["",""]}').toString('base64url')])
+      expect(await page(`continue=${bad}`)).toMatchObject({ code: 400, reason: 'BadRequest' });
+  });
+
+  it('continues after a restart where nothing changed, else with 410 and a token for the rest', async () => {
+    for (const name of ['a', 'b', 'c']) await call('POST', configMaps, configMap(name, {}));
+    const { body: first } = await call('GET', `${configMaps}?limit=1`);
+    const restart = () => {
+      app = createApi({ store, kinds: { kinds, validate }, isAdmin: (token) => token === 'admin', version: '0.1.0' });
+    };
+    const next = async (token: string) => (await call('GET', `${configMaps}?limit=1&continue=${token}`)).body;
+    restart();
+    expect((await next(first.metadata.continue)).items).toMatchObject([{ metadata: { name: 'b' } }]);
+    restart();
+    await call('DELETE', `${configMaps}/c`);
+    const gone = await next(first.metadata.continue);
+    expect(gone).toMatchObject({
+      code: 410,
+      reason: 'Expired',
+      message: expect.stringContaining('continue parameter'),
+    });
+    expect((await next(gone.metadata.continue)).items).toMatchObject([{ metadata: { name: 'b' } }]);
+  });
+
+  it.each([
+    ['resourceVersionMatch=Exact', 422],
+    ['resourceVersionMatch=Exact&resourceVersion=0', 422],
+    ['resourceVersionMatch=Some&resourceVersion=1', 422],
+    ['sendInitialEvents=true', 422],
+    ['watch=1&sendInitialEvents=true', 422],
+    ['watch=1&resourceVersionMatch=NotOlderThan', 422],
+    ['limit=x', 400],
+    ['resourceVersion=x', 400],
+    ['resourceVersion=999999', 504],
+  ])('refuses a list with %s', async (query, code) => {
+    expect((await call('GET', `${configMaps}?${query}`)).body).toMatchObject({ kind: 'Status', code });
+  });
+
+  it('answers health whole and check by check', async () => {
+    expect((await call('GET', '/readyz?verbose')).body).toBe('[+]ping ok\n[+]store ok\nreadyz check passed\n');
+    expect((await call('GET', '/readyz/store')).body).toBe('ok');
+    expect((await call('GET', '/livez/')).body).toBe('ok');
+    expect((await call('GET', '/readyz/nothing')).status).toBe(404);
+    await store.close();
+    expect(await call('GET', '/readyz?verbose')).toMatchObject({
+      status: 500,
+      body: '[+]ping ok\n[-]store failed: reason withheld\nreadyz check failed\n',
+    });
+    expect((await call('GET', '/readyz?exclude=store')).status).toBe(200);
+    expect((await call('GET', '/livez')).status).toBe(200);
+    store = memoryStore();
+    await life.stop();
+  });
+
   it('counts the values of ConfigMaps and Secrets in their tables', async () => {
     await call('POST', configMaps, { ...configMap('c', { a: '1', b: '2' }), binaryData: { c: 'Yg==' } });
     await call('POST', configMaps, configMap('empty', {}));
@@ -529,9 +622,8 @@ describe('discovery documents', () => {
       for (const { version } of versions) {
         const { body } = await call('GET', `/apis/${name}/${version}`);
         const served = kinds.filter((kind) => kind.group === name && kind.versions.includes(version));
-        expect(body.resources.map((resource: { name: string }) => resource.name)).toEqual(
-          served.map((kind) => kind.plural),
-        );
+        const names = body.resources.map((resource: { name: string }) => resource.name);
+        expect(names.filter((name: string) => !name.includes('/'))).toEqual(served.map((kind) => kind.plural));
       }
     expect((await call('GET', '/api')).body.versions).toEqual(['v1']);
     expect((await call('GET', '/api/v1')).body.resources).toContainEqual(

@@ -5,10 +5,12 @@ import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
 import { type AdminCheck, authenticate, requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
+import { healthRoutes } from './health.ts';
 import type { Neighbours } from './neighbours.ts';
 import { observe } from './observe.ts';
 import { apiDocuments } from './openapi/api-documents.ts';
 import type { ResourceKinds } from './resources/kinds.ts';
+import type { OpenWatches } from './resources/open-watches.ts';
 import { resourceApi } from './resources/resources.ts';
 import { pathNotFound, respondToError } from './resources/status.ts';
 
@@ -21,8 +23,8 @@ export interface ApiDependencies {
   version: string;
   /** Of `store`; default: one that lists the store at the first write. */
   neighbours?: Neighbours;
-  /** Answers /readyz; default: always. */
-  ready?: () => boolean;
+  /** Ends the watches at a stop. */
+  watches?: OpenWatches;
   events?: Pick<ControlEvents, 'answered'>;
   /** Reports internal errors; details are not sent to clients. Must not throw. */
   report?: (error: unknown) => void;
@@ -53,7 +55,7 @@ export async function createInitialNamespaces(store: ResourceStore): Promise<voi
  * `app.route('/', other)`; the resource API itself accepts only the admin.
  */
 export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
-  const { store, kinds, isAdmin, version, ready = () => true, report = () => {} } = dependencies;
+  const { store, kinds, isAdmin, version, report = () => {} } = dependencies;
   // A trailing slash means the same path, as in Kubernetes.
   const app = new Hono<ApiEnv>({ strict: false });
   app.onError(respondToError(report));
@@ -62,12 +64,18 @@ export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   app.use('*', authenticate(isAdmin));
   for (const path of ['/api', '/api/*', '/apis', '/apis/*']) app.use(path, requireAdmin);
   app.get('/version', (c) => c.json(versionDocument(version)));
-  for (const path of ['/healthz', '/livez']) app.get(path, (c) => c.text('ok'));
-  app.get('/readyz', (c) => (ready() ? c.text('ok') : c.text('not ready', 503)));
+  app.route('/', healthRoutes({ store: async () => void (await store.revision()) }));
   app.route('/', apiDocuments(kinds.kinds));
   app.route(
     '/',
-    resourceApi({ store, kinds, protectedNamespaces: initialNamespaces, report, neighbours: dependencies.neighbours }),
+    resourceApi({
+      store,
+      kinds,
+      protectedNamespaces: initialNamespaces,
+      report,
+      neighbours: dependencies.neighbours,
+      watches: dependencies.watches,
+    }),
   );
   return app;
 }

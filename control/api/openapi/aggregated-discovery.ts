@@ -3,6 +3,7 @@
  * kubectl asks for it by its Accept header and saves a request for each group version.
  */
 import type { Kind } from '../../../shared/resources/kind.ts';
+import { hasStatus } from '../resources/kinds.ts';
 
 const PARAMETERS = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
 
@@ -38,18 +39,19 @@ function versionsOf(kinds: readonly Kind[], group: string, verbs: readonly strin
   }));
 }
 
-function resourceOf(
-  { group, kind, plural, singular, namespaced, shortNames, categories }: Kind,
-  version: string,
-  verbs: readonly string[],
-) {
+function resourceOf(described: Kind, version: string, verbs: readonly string[]) {
+  const { group, kind, plural, singular, namespaced, shortNames, categories } = described;
+  const responseKind = { group, version, kind };
   return {
     resource: plural,
     singularResource: singular,
-    responseKind: { group, version, kind },
+    responseKind,
     scope: namespaced ? 'Namespaced' : 'Cluster',
     verbs,
     shortNames,
     categories,
+    ...(hasStatus(described)
+      ? { subresources: [{ subresource: 'status', responseKind, verbs: ['get', 'patch', 'update'] }] }
+      : {}),
   };
 }

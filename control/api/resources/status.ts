@@ -12,7 +12,7 @@ import { StoreError } from '../../store/store.ts';
 export interface StatusCause {
   reason: string;
   message: string;
-  field: string;
+  field?: string;
 }
 
 export interface StatusDetails {
@@ -27,7 +27,8 @@ export interface StatusDetails {
 export interface Status {
   kind: 'Status';
   apiVersion: 'v1';
-  metadata: Record<string, never>;
+  /** `continue`: where a list may be continued that is refused as too old. */
+  metadata: { continue?: string };
   status: 'Success' | 'Failure';
   message?: string;
   reason?: string;
@@ -41,16 +42,24 @@ export class ApiError extends Error {
   readonly code: ContentfulStatusCode;
   readonly reason: string;
   readonly details: StatusDetails | undefined;
-  constructor(code: ContentfulStatusCode, reason: string, message: string, details?: StatusDetails) {
+  readonly metadata: Status['metadata'];
+  constructor(
+    code: ContentfulStatusCode,
+    reason: string,
+    message: string,
+    details?: StatusDetails,
+    metadata: Status['metadata'] = {},
+  ) {
     super(message);
     this.code = code;
     this.reason = reason;
     this.details = details;
+    this.metadata = metadata;
   }
 
   toStatus(): Status {
-    const { code, reason, message, details } = this;
-    const head = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason } as const;
+    const { code, reason, message, details, metadata } = this;
+    const head = { kind: 'Status', apiVersion: 'v1', metadata, status: 'Failure', message, reason } as const;
     return details ? { ...head, details, code } : { ...head, code };
   }
 }
