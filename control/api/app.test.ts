@@ -78,6 +78,9 @@ const configMap = (name: string, data: Record<string, string>, labels?: Record<s
   data,
 });
 
+const withMeta = (metadata: object) => ({ ...configMap('a', {}), metadata: { name: 'a', ...metadata } });
+const owner = (name: string, uid: string) => ({ apiVersion: 'v1', kind: 'ConfigMap', name, uid, controller: true });
+
 describe('authorization', () => {
   it('401 to anonymous callers, 403 to a workload, health and version to everyone', async () => {
     const anonymous = await call('GET', virtualServices, undefined, { authorization: '' });
@@ -186,6 +189,16 @@ describe('resources', () => {
     ['a name in upper case', 'POST', virtualServices, virtualService('Upper'), 422, 'Invalid'],
     ['a namespace with a dot', 'POST', '/api/v1/namespaces', named('Namespace', 'a.b'), 422, 'Invalid'],
     ['a service that begins with a digit', 'POST', services, named('Service', '1a'), 422, 'Invalid'],
+    ['a finalizer that is no name', 'POST', configMaps, withMeta({ finalizers: ['a b'] }), 422, 'Invalid'],
+    ['an owner without uid', 'POST', configMaps, withMeta({ ownerReferences: [owner('a', '')] }), 422, 'Invalid'],
+    [
+      'two controllers',
+      'POST',
+      configMaps,
+      withMeta({ ownerReferences: [owner('a', '1'), owner('b', '2')] }),
+      422,
+      'Invalid',
+    ],
     ['broken JSON', 'POST', configMaps, '{', 400, 'BadRequest'],
     ['a list', 'POST', configMaps, '[]', 400, 'BadRequest'],
     ['__proto__', 'POST', configMaps, '{"__proto__":{}}', 400, 'BadRequest'],
@@ -211,7 +224,7 @@ describe('resources', () => {
     ['an initial namespace', 'DELETE', '/api/v1/namespaces/default', undefined, 403, 'Forbidden'],
     ['an old revision', 'GET', `${configMaps}?resourceVersion=1&resourceVersionMatch=Exact`, undefined, 410, 'Expired'],
     ['a bad selector', 'GET', `${configMaps}?labelSelector=a%20b`, undefined, 400, 'BadRequest'],
-    ['a bad dryRun', 'POST', `${configMaps}?dryRun=Some`, configMap('a', {}), 400, 'BadRequest'],
+    ['a bad dryRun', 'POST', `${configMaps}?dryRun=Some`, configMap('a', {}), 422, 'Invalid'],
   ])('refuses %s', async (_, method, path, body, code, reason) => {
     await call('POST', configMaps, configMap('here', {}));
     const refused = await call(method, path, body);

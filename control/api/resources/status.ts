@@ -33,7 +33,8 @@ export interface Status {
   message?: string;
   reason?: string;
   details?: StatusDetails;
-  code: number;
+  /** Only of failures. */
+  code?: number;
 }
 
 /** A refusal with its HTTP status; thrown anywhere below a route. */
@@ -116,7 +117,7 @@ export function fromStore(error: unknown, kind: Kind, name: string): unknown {
     case 'already-exists':
       return new ApiError(409, 'AlreadyExists', `${resource} already exists`, named(kind, name));
     case 'conflict': {
-      const message = `Operation cannot be fulfilled on ${resource}: ${error.message}; apply your changes to the latest version and try again`;
+      const message = `Operation cannot be fulfilled on ${resource}: the object has been modified; please apply your changes to the latest version and try again`;
       return new ApiError(409, 'Conflict', message, named(kind, name));
     }
     case 'gone':
@@ -136,7 +137,7 @@ export function respondToError(report: (error: unknown) => void): (error: Error,
 }
 
 export function success(details: StatusDetails): Status {
-  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details, code: 200 };
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
 }
 
 function internal(error: unknown, report: (error: unknown) => void): ApiError {
