@@ -5,7 +5,6 @@ import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
 import { type AdminCheck, authenticate, requireAdmin } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
-import { healthRoutes } from './health.ts';
 import type { Neighbours } from './neighbours.ts';
 import { observe } from './observe.ts';
 import { apiDocuments } from './openapi/api-documents.ts';
@@ -13,6 +12,7 @@ import type { ResourceKinds } from './resources/kinds.ts';
 import type { OpenWatches } from './resources/open-watches.ts';
 import { resourceApi } from './resources/resources.ts';
 import { pathNotFound, respondToError } from './resources/status.ts';
+import { healthRoutes } from './server/health.ts';
 
 export interface ApiDependencies {
   store: ResourceStore;

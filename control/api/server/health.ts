@@ -1,6 +1,6 @@
 /** /healthz, /livez and /readyz as Kubernetes answers them, whole (`?verbose`) and check by check (kubernetes.io/docs/reference/using-api/health-checks). */
 import { type Context, Hono } from 'hono';
-import type { ApiEnv } from './caller.ts';
+import type { ApiEnv } from '../caller.ts';
 
 /** Rejects when what it checks does not work. */
 export type Check = () => Promise<void>;
