@@ -31,7 +31,7 @@ const rules: { from: RegExp; except?: RegExp; never: RegExp; why: string }[] = [
   },
   {
     from: /^edge-proxy\//,
-    except: /^edge-proxy\/(runtime\/|x509\/|main\.ts$)/,
+    except: /^edge-proxy\/(runtime\/|x509\/|envoy\/|main\.ts$)/,
     never: /^(node:|bun:|cloudflare:)/,
     why: 'the proxy core takes its runtime as an argument',
   },
@@ -86,6 +86,7 @@ const planes: Record<string, string[][]> = {
     ['proxy.ts', 'static.ts'],
     ['workload-probe.ts', 'mesh-dns.ts', 'own-address.ts', 'kept-address.ts'],
     ['mesh-proxy.ts', 'workers/', 'assemble.ts', 'application-environment.ts', 'run.ts', 'watch-open-ports.ts'],
+    ['envoy/'],
     // The edge worker is an entrance of its own: it puts a proxy together for one isolate.
     ['runtime/worker/'],
     ['main.ts'],
