@@ -11,7 +11,7 @@ export class EnvoyFiles {
   readonly folder: string;
   private versions = 0;
 
-  /** @param folder absolute; nobody but this user reads what is in it: keys are among it */
+  /** @param folder absolute; readable for this user alone, as it holds keys */
   constructor(folder: string) {
     this.folder = folder;
   }
