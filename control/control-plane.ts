@@ -5,6 +5,9 @@ import type { Log } from '../shared/log/log.ts';
 import { kindOf, kinds, validate } from '../shared/resources/index.ts';
 import type { Resource } from '../shared/resources/resource.ts';
 import type { Feature } from '../shared/xds/discovery.ts';
+import { authorizer } from './access/authorizer.ts';
+import { createBuiltinRoles } from './access/rbac/builtin-roles.ts';
+import { RbacFollower } from './access/rbac/follow-rbac.ts';
 import { createApi, createInitialNamespaces } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { authorityRoutes } from './api/authority.ts';
@@ -270,6 +273,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     // Last of what can fail: a token made by a start that then fails would never be shown.
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
+    await createBuiltinRoles(store);
+    const roles = new RbacFollower({ store, onError: report });
+    undo.splice(1, 0, () => roles.stop());
+    await roles.start();
     const neighbours = new Neighbours(store);
     await neighbours.prepare();
     const app = createApi({
@@ -284,6 +291,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         },
       },
       isAdmin: admin.check,
+      authorizer: authorizer(roles),
       version: options.version,
       events,
       report,

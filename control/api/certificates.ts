@@ -24,7 +24,8 @@ import {
 import { JoinError, type Joins, joinByToken, type NewJoin } from '../ca/joins.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
-import { bearer, requireAdmin } from './auth.ts';
+import { permission, requirePermission, requireUser } from './access/permission.ts';
+import { bearer } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { DnsLabel, DnsSubdomain, readRequest, rfc3339, secretAnswer } from './identity-body.ts';
 import { ApiError, badRequest, forbidden, respondToError } from './resources/status.ts';
@@ -63,12 +64,12 @@ export interface CertificateRoutesOptions {
 /**
  * The routes; times in answers are RFC 3339. Mount behind `authenticate`.
  *
- * - `POST /v1/join-tokens` (admin) {namespace, serviceAccount, ttlSeconds?} -> {token, expires}
- * - `GET /v1/join-tokens?namespace=` (admin) -> {tokens: [{id, namespace, serviceAccount, state, uses, usesLeft, expires, group?, labels?, ephemeral?}]};
+ * - `POST /v1/join-tokens` {namespace, serviceAccount, ttlSeconds?} -> {token, expires}
+ * - `GET /v1/join-tokens?namespace=` -> {tokens: [{id, namespace, serviceAccount, state, uses, usesLeft, expires, group?, labels?, ephemeral?}]};
  *   secrets are not kept
- * - `DELETE /v1/join-tokens/ID` (admin) -> the token as it is then
- * - `GET /v1/revocations` (admin) -> {revocations: [{namespace, serviceAccount, since}]}
- * - `POST /v1/revocations` (admin) {namespace, serviceAccount}: takes the account's unused tokens and its identity back, and
+ * - `DELETE /v1/join-tokens/ID` -> the token as it is then
+ * - `GET /v1/revocations` -> {revocations: [{namespace, serviceAccount, since}]}
+ * - `POST /v1/revocations` {namespace, serviceAccount}: takes the account's unused tokens and its identity back, and
  *   revokes its joins
  * - `POST /v1/certificates` {csr, token?, ttlSeconds?} -> {certificateChain, trustBundle, notAfter}
  * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}; 403 for the token of an invitation with a group, or
@@ -89,18 +90,21 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     return respondToError(options.report ?? (() => {}))(refused, c);
   });
 
-  app.post('/v1/join-tokens', requireAdmin, async (c) => {
+  app.post('/v1/join-tokens', requireUser, async (c) => {
     const { namespace, serviceAccount, ttlSeconds: ttl } = await readRequest(c, JoinTokenRequest, REQUEST);
+    requirePermission(c, { verb: 'create', resource: 'jointokens', namespace });
     await accounts.check({ namespace, serviceAccount });
     const { token, expires } = await tokens.create({ namespace, serviceAccount }, ttl);
     return secretAnswer(c, { token, expires: rfc3339(expires) });
   });
 
-  app.get('/v1/join-tokens', requireAdmin, async (c) =>
-    c.json({ tokens: (await tokens.list(c.req.query('namespace'))).map(shown) }),
-  );
+  app.get('/v1/join-tokens', async (c) => {
+    const namespace = c.req.query('namespace');
+    requirePermission(c, { verb: 'list', resource: 'jointokens', namespace });
+    return c.json({ tokens: (await tokens.list(namespace)).map(shown) });
+  });
 
-  app.delete('/v1/join-tokens/:id', requireAdmin, async (c) => {
+  app.delete('/v1/join-tokens/:id', permission('delete', 'jointokens'), async (c) => {
     const revoked = await tokens.revoke(c.req.param('id'));
     if (!revoked) throw new ApiError(404, 'NotFound', `join token "${c.req.param('id')}" is not known here`);
     if (revoked.state === 'used')
@@ -108,12 +112,13 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     return c.json(shown(revoked));
   });
 
-  app.get('/v1/revocations', requireAdmin, (c) =>
+  app.get('/v1/revocations', permission('list', 'revocations'), (c) =>
     c.json({ revocations: accounts.list().map(({ since, ...claim }) => ({ ...claim, since: rfc3339(since) })) }),
   );
 
-  app.post('/v1/revocations', requireAdmin, async (c) => {
+  app.post('/v1/revocations', requireUser, async (c) => {
     const claim = await readRequest(c, RevocationRequest, REQUEST);
+    requirePermission(c, { verb: 'create', resource: 'revocations', namespace: claim.namespace });
     await accounts.revoke(claim);
     for (const { id, serviceAccount, state } of await tokens.list(claim.namespace))
       if (serviceAccount === claim.serviceAccount && state === 'unused') await tokens.revoke(id);
@@ -207,7 +212,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   function workloadCaller(c: Context<ApiEnv>): string {
     const caller = c.get('caller');
-    if (caller.kind === 'admin') throw forbidden('the admin has no workload identity: give a join token');
+    if (caller.kind === 'user') throw forbidden('a user has no workload identity: give a join token');
     if (caller.kind === 'anonymous') {
       throw new ApiError(401, 'Unauthorized', 'give a join token, or the certificate you hold as client certificate');
     }
