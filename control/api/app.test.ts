@@ -3,6 +3,7 @@ import { kinds, validate } from '../../shared/resources/index.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { createApi, createInitialNamespaces } from './app.ts';
+import { reviewKinds } from './openapi/review-kinds.ts';
 
 const virtualServices = '/apis/networking.istio.io/v1/namespaces/default/virtualservices';
 const configMaps = '/api/v1/namespaces/default/configmaps';
@@ -435,7 +436,9 @@ describe('discovery documents', () => {
     for (const { name, versions } of groups.groups as { name: string; versions: { version: string }[] }[])
       for (const { version } of versions) {
         const { body } = await call('GET', `/apis/${name}/${version}`);
-        const served = kinds.filter((kind) => kind.group === name && kind.versions.includes(version));
+        const served = [...kinds, ...reviewKinds].filter(
+          (kind) => kind.group === name && kind.versions.includes(version),
+        );
         expect(body.resources.map((resource: { name: string }) => resource.name)).toEqual(
           served.map((kind) => kind.plural),
         );

@@ -1,5 +1,6 @@
 /** Identity over HTTP: join tokens, X.509-SVIDs, JWT-SVIDs, and the public keys to verify them with. */
 import { type Context, Hono } from 'hono';
+import type { JSONWebKeySet } from 'jose';
 import * as z from 'zod';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { formatWorkloadId, parseWorkloadId } from '../../shared/identity/spiffe.ts';
@@ -56,6 +57,8 @@ export interface CertificateRoutesOptions {
   accounts: Accounts;
   joins: Joins;
   jwtSvids: JwtSvids;
+  /** Public keys of every token that the control plane signs. Default: those of JWT-SVIDs. */
+  published?: JSONWebKeySet;
   events?: ControlEvents;
   /** Reports internal errors; details are not sent to clients. */
   report?: (error: unknown) => void;
@@ -74,7 +77,7 @@ export interface CertificateRoutesOptions {
  * - `POST /v1/certificates` {csr, token?, ttlSeconds?} -> {certificateChain, trustBundle, notAfter}
  * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}; 403 for the token of an invitation with a group, or
  *   that is ephemeral
- * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`; `GET /.well-known/openid-configuration`
+ * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`, also `GET /openid/v1/jwks`; `GET /.well-known/openid-configuration`
  *
  * The caller is identified by the join token in the body, else by the client certificate, else (JWT-SVIDs only) by a JWT-SVID
  * for the control plane's audience as bearer token.
@@ -159,7 +162,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     c.json({ trustDomain: authority.trustDomain, trustBundle: authority.trustBundle }),
   );
   app.get('/.well-known/openid-configuration', (c) => c.json(jwtSvids.discovery));
-  app.get('/keys', (c) => c.json(jwtSvids.jwks));
+  for (const path of ['/keys', '/openid/v1/jwks']) app.get(path, (c) => c.json(options.published ?? jwtSvids.jwks));
   return app;
 
   async function revokeJoins({ namespace, serviceAccount }: JoinClaim, reason: string): Promise<void> {
