@@ -11,6 +11,8 @@ import { temporaryFolder } from '../../kit/environment.ts';
 import { closeServers, listening } from '../../kit/upstream.ts';
 
 export interface KubectlApi {
+  /** `http://127.0.0.1:PORT` */
+  readonly address: string;
   /** kubectl and the arguments with which it finds the API. */
   readonly command: readonly [string, ...string[]];
   stop(): void;
@@ -40,6 +42,7 @@ export async function startKubectlApi(): Promise<KubectlApi> {
   const kubeconfig = join(folder.path, 'kubeconfig');
   writeFileSync(kubeconfig, JSON.stringify(config));
   return {
+    address,
     command: [kubectlBinary ?? 'kubectl', '--kubeconfig', kubeconfig, '--cache-dir', join(folder.path, 'cache')],
     stop: () => {
       closeServers(server);
