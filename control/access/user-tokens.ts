@@ -33,7 +33,7 @@ export interface UserTokenStore {
   save(tokens: readonly Stored[]): Promise<void>;
 }
 
-/** One file of mode 0600. @throws Error from `load` when it is broken: without it revoked tokens could not be told from valid ones */
+/** One file of mode 0600. @throws Error from `load` when it is broken: without it valid tokens are not known */
 export function fileUserTokenStore(path: string): UserTokenStore {
   return {
     async load() {
