@@ -12,7 +12,7 @@ import { RbacFollower } from './access/rbac/follow-rbac.ts';
 import { openServiceAccountTokens } from './access/service-account-tokens.ts';
 import { fileUserTokenStore, UserTokens } from './access/user-tokens.ts';
 import { tokenRoutes } from './api/access/tokens.ts';
-import { createApi, createInitialNamespaces } from './api/app.ts';
+import { createApi, createInitialNamespaces, isInitialNamespace } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { authorityRoutes } from './api/authority.ts';
 import { certificateRoutes } from './api/certificates.ts';
@@ -51,6 +51,7 @@ import type { SessionLimits } from './discovery/session-table.ts';
 import { tokenJudge } from './join/join-evidence.ts';
 import { openJoinPolicies, USED_EVIDENCE_FILE } from './join/policy/join-policies.ts';
 import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
+import { ObjectLife } from './lifecycle/object-life.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
@@ -291,8 +292,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const bearers = bearerTokens({ userTokens, accountTokens });
     const neighbours = new Neighbours(store);
     await neighbours.prepare();
+    const revoking = revokingStore(store, accounts);
+    const life = new ObjectLife({
+      store: revoking,
+      kindOf,
+      keyOf: storeKeyOf,
+      isProtected: isInitialNamespace,
+      onError: report,
+    });
+    undo.splice(1, 0, () => life.stop());
+    await life.start();
     const app = createApi({
-      store: revokingStore(store, accounts),
+      store: revoking,
       neighbours,
       kinds: {
         kinds,

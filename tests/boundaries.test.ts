@@ -113,7 +113,7 @@ const planes: Record<string, string[][]> = {
     ],
     ['compile/node/'],
     ['workloads/'],
-    ['discovery/', 'jwks/', 'status/', 'join/'],
+    ['discovery/', 'jwks/', 'lifecycle/', 'status/', 'join/'],
     // Users of the API, and what they may do.
     ['access/'],
     ['api/'],

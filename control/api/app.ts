@@ -1,6 +1,6 @@
 /** The control API: Kubernetes' REST paths over a ResourceStore. */
 import { Hono } from 'hono';
-import type { ResourceStore } from '../store/store.ts';
+import type { ResourceKey, ResourceStore } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
 import { requirePathAccess } from './access/permission.ts';
@@ -34,6 +34,10 @@ export interface ApiDependencies extends Authentication {
 /** Exist in every mesh and may not be deleted. */
 const initialNamespaces = ['default', 'istio-system'] as const;
 
+export function isInitialNamespace({ group, plural, name }: ResourceKey): boolean {
+  return group === '' && plural === 'namespaces' && (initialNamespaces as readonly string[]).includes(name);
+}
+
 /** Creates the initial namespaces that are missing. Call once, before the API is served. */
 export async function createInitialNamespaces(store: ResourceStore): Promise<void> {
   for (const name of initialNamespaces) {
@@ -53,7 +57,8 @@ export async function createInitialNamespaces(store: ResourceStore): Promise<voi
  */
 export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   const { store, kinds, version, ready = () => true, report = () => {} } = dependencies;
-  const app = new Hono<ApiEnv>();
+  // A trailing slash means the same path, as in Kubernetes.
+  const app = new Hono<ApiEnv>({ strict: false });
   app.onError(respondToError(report));
   app.notFound((c) => c.json(pathNotFound().toStatus(), 404));
   if (dependencies.events) app.use('*', observe(dependencies.events));

@@ -5,7 +5,7 @@ import type { ApiEnv } from '../caller.ts';
 import { Neighbours } from '../neighbours.ts';
 import { findTarget, type Target } from './kinds.ts';
 import { get, listOrWatch } from './read.ts';
-import { remove } from './remove.ts';
+import { remove, removeCollection } from './remove.ts';
 import type { Api, ResourceRoutes } from './routes.ts';
 import { methodNotAllowed } from './status.ts';
 import { create, patch, replace } from './write.ts';
@@ -27,6 +27,7 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
       const collection = `${base}${scope}/:plural`;
       app.get(collection, on(listOrWatch));
       app.post(collection, on(create));
+      app.delete(collection, on(removeCollection));
       app.all(collection, on(refuse));
       app.get(`${collection}/:name`, on(get));
       app.put(`${collection}/:name`, on(replace));
