@@ -5,6 +5,7 @@ import { ObjectLife } from '../lifecycle/object-life.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { createApi, createInitialNamespaces } from './app.ts';
+import { reviewKinds } from './openapi/review-kinds.ts';
 
 const virtualServices = '/apis/networking.istio.io/v1/namespaces/default/virtualservices';
 const configMaps = '/api/v1/namespaces/default/configmaps';
@@ -92,15 +93,15 @@ describe('authorization', () => {
       expect((await call('GET', path, undefined, { authorization: '' })).status).toBe(200);
   });
 
-  it('does not ignore impersonation: the request is refused, nothing is written', async () => {
+  it('obeys impersonation: the request has the rights of that user alone', async () => {
     const created = await call('POST', virtualServices, virtualService('a'), { 'impersonate-user': 'jane' });
     expect(created).toMatchObject({
       status: 403,
       body: {
         reason: 'Forbidden',
-        details: { name: 'jane', kind: 'users' },
+        details: { group: 'networking.istio.io', kind: 'virtualservices' },
         message:
-          'users "jane" is forbidden: User "admin" cannot impersonate resource "users" in API group "" at the cluster scope',
+          'virtualservices.networking.istio.io is forbidden: User "jane" cannot create resource "virtualservices" in API group "networking.istio.io" in the namespace "default"',
       },
     });
     expect((await call('GET', `${virtualServices}/a`)).status).toBe(404);
@@ -528,7 +529,9 @@ describe('discovery documents', () => {
     for (const { name, versions } of groups.groups as { name: string; versions: { version: string }[] }[])
       for (const { version } of versions) {
         const { body } = await call('GET', `/apis/${name}/${version}`);
-        const served = kinds.filter((kind) => kind.group === name && kind.versions.includes(version));
+        const served = [...kinds, ...reviewKinds].filter(
+          (kind) => kind.group === name && kind.versions.includes(version),
+        );
         expect(body.resources.map((resource: { name: string }) => resource.name)).toEqual(
           served.map((kind) => kind.plural),
         );

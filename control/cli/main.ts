@@ -22,7 +22,7 @@ import { registerMachineCommands } from './machine/commands.ts';
 import { registerInject } from './machine/inject.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
-import { registerTokenCommands } from './tokens.ts';
+import { createUserToken, registerTokenCommands } from './tokens.ts';
 
 const program = new Command('tulle')
   .enablePositionalOptions()
@@ -244,15 +244,29 @@ program
   .command('kubeconfig')
   .description('A kubeconfig for kubectl and for tulle itself.')
   .requiredOption('--server <url>', 'control API')
-  .requiredOption('--token <token>', 'admin token')
+  .requiredOption('--token <token>', 'admin token, or that of another user')
   .requiredOption('--ca-file <file>', "the control API's root certificate")
+  .option('--user <name>', 'for this user, with a token made for it; --token is of who may make one')
+  .option('--group <name...>', 'groups of that user')
   .option('--save', `write it to ${defaultKubeconfig()} (mode 0600), where tulle finds it`)
-  .action((flags: { server: string; token: string; caFile: string; save?: boolean }) => {
-    const text = kubeconfig(flags.server, readText(flags.caFile, '--ca-file'), flags.token);
-    if (!flags.save) return void process.stdout.write(text);
-    saveKubeconfig(defaultKubeconfig(), text);
-    process.stdout.write(`wrote ${defaultKubeconfig()}\n`);
-  });
+  .action(
+    async (flags: {
+      server: string;
+      token: string;
+      caFile: string;
+      user?: string;
+      group?: string[];
+      save?: boolean;
+    }) => {
+      const { user, group } = flags;
+      if (group && user === undefined) throw new CliError('kubeconfig: --group is of --user');
+      const made = user === undefined ? undefined : await createUserToken(ControlApi.from(flags), user, group);
+      const text = kubeconfig(flags.server, readText(flags.caFile, '--ca-file'), made?.token ?? flags.token, user);
+      if (!flags.save) return void process.stdout.write(text);
+      saveKubeconfig(defaultKubeconfig(), text);
+      process.stdout.write(`wrote ${defaultKubeconfig()}\n`);
+    },
+  );
 
 program
   .command('completion')
