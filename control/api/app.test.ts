@@ -5,6 +5,8 @@ import { ObjectLife } from '../lifecycle/object-life.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { createApi, createInitialNamespaces } from './app.ts';
+import { customResourceDefinition } from './openapi/custom-resources.ts';
+import { reviewKinds } from './openapi/review-kinds.ts';
 
 const virtualServices = '/apis/networking.istio.io/v1/namespaces/default/virtualservices';
 const configMaps = '/api/v1/namespaces/default/configmaps';
@@ -95,15 +97,15 @@ describe('authorization', () => {
       expect((await call('GET', path, undefined, { authorization: '' })).status).toBe(200);
   });
 
-  it('does not ignore impersonation: the request is refused, nothing is written', async () => {
+  it('obeys impersonation: the request has the rights of that user alone', async () => {
     const created = await call('POST', virtualServices, virtualService('a'), { 'impersonate-user': 'jane' });
     expect(created).toMatchObject({
       status: 403,
       body: {
         reason: 'Forbidden',
-        details: { name: 'jane', kind: 'users' },
+        details: { group: 'networking.istio.io', kind: 'virtualservices' },
         message:
-          'users "jane" is forbidden: User "admin" cannot impersonate resource "users" in API group "" at the cluster scope',
+          'virtualservices.networking.istio.io is forbidden: User "jane" cannot create resource "virtualservices" in API group "networking.istio.io" in the namespace "default"',
       },
     });
     expect((await call('GET', `${virtualServices}/a`)).status).toBe(404);
@@ -513,6 +515,64 @@ describe('resources', () => {
     await life.stop();
   });
 
+  it('serves the definitions of its custom kinds, read-only', async () => {
+    const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+    const { body: list } = await call('GET', path);
+    const names = list.items.map((item: Resource) => item.metadata.name);
+    expect(names).toContain('virtualservices.networking.istio.io');
+    expect(names).not.toContain('endpointslices.discovery.k8s.io');
+    const one = (await call('GET', `${path}/gateways.networking.istio.io`)).body;
+    expect(one).toMatchObject({
+      spec: { names: { kind: 'Gateway' }, scope: 'Namespaced', versions: [{ name: 'v1', storage: true }, {}, {}] },
+      status: { conditions: [{}, { type: 'Established', status: 'True' }] },
+    });
+    const { properties } = one.spec.versions[0].schema.openAPIV3Schema;
+    expect(Object.keys(properties).sort()).toEqual(['apiVersion', 'kind', 'metadata', 'spec', 'status']);
+    expect(JSON.stringify(list)).not.toContain('$ref');
+    const made = { metadata: { name: 'gateways.networking.istio.io' } };
+    expect((await call('POST', path, made)).body.reason).toBe('AlreadyExists');
+    expect((await call('POST', path, { metadata: { name: 'a.b' } })).body.code).toBe(405);
+    expect((await call('DELETE', `${path}/gateways.networking.istio.io`)).body.code).toBe(405);
+    const headers = { authorization: 'Bearer admin' };
+    const watched = await (await app.request(`${path}?watch=1&timeoutSeconds=1`, { headers })).text();
+    const lines = watched.trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line).object.metadata.name)).toEqual(names);
+  });
+
+  it('prints Services, EndpointSlices and ServiceAccounts as kubectl does', async () => {
+    const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io';
+    const cells = async (path: string) => (await call('GET', path, undefined, { accept })).body.rows[0].cells;
+    const ports = [
+      { name: 'http', port: 80 },
+      { name: 'dns', port: 53, nodePort: 30053, protocol: 'UDP' },
+    ];
+    const spec = { type: 'LoadBalancer', clusterIP: '10.0.0.1', ports, selector: { app: 'a' } };
+    await call('POST', services, { metadata: { name: 'a' }, spec });
+    const row = await cells(services);
+    expect([...row.slice(0, 5), row[6]]).toEqual([
+      'a',
+      'LoadBalancer',
+      '10.0.0.1',
+      '<pending>',
+      '80/TCP,53:30053/UDP',
+      'app=a',
+    ]);
+    const slices = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+    const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
+    const endpoints = addresses.map((address) => ({ addresses: [address] }));
+    const posted = await call('POST', slices, {
+      metadata: { name: 's' },
+      addressType: 'IPv4',
+      endpoints,
+      ports: [{ port: 80 }],
+    });
+    expect(posted.status).toBe(201);
+    expect((await cells(slices)).slice(1, 4)).toEqual(['IPv4', '80', '10.0.0.1,10.0.0.2,10.0.0.3 + 1 more...']);
+    const accounts = '/api/v1/namespaces/default/serviceaccounts';
+    await call('POST', accounts, { metadata: { name: 's' } });
+    expect((await cells(accounts)).slice(0, 2)).toEqual(['s', 0]);
+  });
+
   it('counts the values of ConfigMaps and Secrets in their tables', async () => {
     await call('POST', configMaps, { ...configMap('c', { a: '1', b: '2' }), binaryData: { c: 'Yg==' } });
     await call('POST', configMaps, configMap('empty', {}));
@@ -634,7 +694,9 @@ describe('discovery documents', () => {
     for (const { name, versions } of groups.groups as { name: string; versions: { version: string }[] }[])
       for (const { version } of versions) {
         const { body } = await call('GET', `/apis/${name}/${version}`);
-        const served = kinds.filter((kind) => kind.group === name && kind.versions.includes(version));
+        const served = [...kinds, ...reviewKinds, customResourceDefinition].filter(
+          (kind) => kind.group === name && kind.versions.includes(version),
+        );
         const names = body.resources.map((resource: { name: string }) => resource.name);
         expect(names.filter((name: string) => !name.includes('/'))).toEqual(served.map((kind) => kind.plural));
       }

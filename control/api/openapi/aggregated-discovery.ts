@@ -2,8 +2,8 @@
  * Discovery of everything in two answers (https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery):
  * kubectl asks for it by its Accept header and saves a request for each group version.
  */
-import type { Kind } from '../../../shared/resources/kind.ts';
 import { hasStatus } from '../resources/kinds.ts';
+import type { ServedKind } from './review-kinds.ts';
 
 const PARAMETERS = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
 
@@ -19,7 +19,7 @@ export function wantsAggregated(accept: string | undefined): boolean {
 }
 
 /** @param groups those of /apis, or `['']` for /api */
-export function groupDiscoveryList(kinds: readonly Kind[], groups: readonly string[], verbs: readonly string[]) {
+export function groupDiscoveryList(kinds: readonly ServedKind[], groups: readonly string[], verbs: readonly string[]) {
   return {
     kind: 'APIGroupDiscoveryList',
     apiVersion: 'apidiscovery.k8s.io/v2',
@@ -28,7 +28,7 @@ export function groupDiscoveryList(kinds: readonly Kind[], groups: readonly stri
   };
 }
 
-function versionsOf(kinds: readonly Kind[], group: string, verbs: readonly string[]) {
+function versionsOf(kinds: readonly ServedKind[], group: string, verbs: readonly string[]) {
   const ours = kinds.filter((kind) => kind.group === group);
   return [...new Set(ours.flatMap(({ versions }) => versions))].map((version) => ({
     version,
@@ -39,15 +39,15 @@ function versionsOf(kinds: readonly Kind[], group: string, verbs: readonly strin
   }));
 }
 
-function resourceOf(described: Kind, version: string, verbs: readonly string[]) {
-  const { group, kind, plural, singular, namespaced, shortNames, categories } = described;
+function resourceOf(described: ServedKind, version: string, verbs: readonly string[]) {
+  const { group, kind, plural, singular, namespaced, shortNames, categories, verbs: own } = described;
   const responseKind = { group, version, kind };
   return {
     resource: plural,
     singularResource: singular,
     responseKind,
     scope: namespaced ? 'Namespaced' : 'Cluster',
-    verbs,
+    verbs: own ?? verbs,
     shortNames,
     categories,
     ...(hasStatus(described)

@@ -50,8 +50,8 @@ export function selectionOf({ kind, namespace }: Target): Selection {
 }
 
 /** Whether the kind has a subresource `status`, which alone takes writes of the status. */
-export function hasStatus({ body }: Kind): boolean {
-  return 'shape' in body && Object.hasOwn(body.shape as object, 'status');
+export function hasStatus({ body }: { readonly body?: Kind['body'] }): boolean {
+  return body !== undefined && 'shape' in body && Object.hasOwn(body.shape as object, 'status');
 }
 
 /** The resource in the requested version. */

@@ -1,5 +1,6 @@
 /** The resource routes: every kind at its Kubernetes path, one set of verbs for all. */
 import { type Context, Hono } from 'hono';
+import { guardingRoles } from '../access/guard-roles.ts';
 import type { ApiEnv } from '../caller.ts';
 import { Neighbours } from '../neighbours.ts';
 import { findTarget, hasStatus, type Target } from './kinds.ts';
@@ -24,8 +25,10 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
     watches: given.watches ?? new OpenWatches(),
     bookmarkMs: given.bookmarkMs ?? BOOKMARK_MS,
   };
-  const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) =>
-    handler(routes, c, findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>));
+  const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) => {
+    const target = findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>);
+    return handler({ ...routes, store: guardingRoles(routes.store, c, target) }, c, target);
+  };
   const onStatus = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) =>
     on((dependencies, c, target) => {
       if (!hasStatus(target.kind)) throw pathNotFound();

@@ -2,6 +2,7 @@
  * Messages of k8s.io/api (core/v1, discovery/v1, events/v1, rbac/v1) and apimachinery (meta/v1), by their generated.proto: the
  * kinds that typed clients send in protobuf.
  */
+import { reviewMessages } from './review-messages.ts';
 import { base64, flag, list, type Message, map, message, one, type Read, text, whole } from './wire.ts';
 
 const TIME = message({ 1: one('seconds', whole), 2: one('nanos', whole) });
@@ -255,4 +256,5 @@ export const KINDS: Readonly<Record<string, Message>> = {
   },
   'rbac.authorization.k8s.io/v1/RoleBinding': roleBinding,
   'rbac.authorization.k8s.io/v1/ClusterRoleBinding': roleBinding,
+  ...reviewMessages(metadata),
 };
