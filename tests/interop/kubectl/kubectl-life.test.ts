@@ -75,8 +75,8 @@ describe.skipIf(!kubectlBinary)('kubectl, the life of objects', () => {
 
   it('lists in pages, deletes a collection, and finds the definitions of kinds', async () => {
     await ok('', 'create', 'namespace', 'pages');
-    const items = Array.from({ length: 7 }, (_, at) => JSON.parse(configMap(`m${at}`)));
-    await ok(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }), '-n', 'pages', 'create', '-f', '-');
+    const maps = Array.from({ length: 7 }, (_, at) => `---\n${configMap(`m${at}`)}\n`).join('');
+    await ok(maps, '-n', 'pages', 'create', '-f', '-');
     const pages = await kubectl('', '-n', 'pages', 'get', 'cm', '-o', 'name', '--chunk-size=3', '-v=6');
     expect(pages.out.split('\n').filter(Boolean)).toHaveLength(7);
     expect(pages.error.match(/limit=3/g)?.length).toBeGreaterThanOrEqual(3);
