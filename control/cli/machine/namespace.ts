@@ -61,6 +61,10 @@ export async function namespaceFor(flags: readonly string[]): Promise<Namespace>
     const name = flag.split('=')[0]!;
     if (Object.hasOwn(REFUSED, name)) throw new CliError(`run: ${name} ${REFUSED[name]}`);
   }
+  for (const [flag, reason] of Object.entries(REFUSED)) {
+    const variable = `TULLE_${flag.slice(2).toUpperCase().replaceAll('-', '_')}`;
+    if (process.env[variable]) throw new CliError(`run: ${variable} ${reason}`);
+  }
   if (process.platform !== 'linux') throw new CliError('run --netns: needs Linux');
   if (!canTake()) throw new CliError('run --netns: needs python3, perl, Bun or Deno; install one');
   return makeNamespace([...ownCommand(), 'namespace', 'set-up']);
