@@ -183,6 +183,25 @@ program
     await becomeSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
   });
 
+program
+  .command('envoy')
+  .description(
+    'Run a stock Envoy as a proxy of the mesh: this process joins, renews and follows discovery, Envoy runs the traffic. Flags before -- are those of tulle proxy, words after it those of Envoy.',
+  )
+  .usage('[--runtime NAME] [--envoy-path FILE] [proxy flags] [-- ENVOY ARGUMENTS]')
+  .helpOption(false)
+  .allowUnknownOption()
+  .argument('[flags...]', 'flags of tulle proxy')
+  .action(async () => {
+    const { becomeEnvoy, splitRuntime } = await import('./proxy.ts');
+    const given = process.argv.slice(3);
+    const at = given.indexOf('--');
+    const flags = at < 0 ? given : given.slice(0, at);
+    if (flags.some((word) => word === '--help' || word === '-h')) return await proxyHelp('envoy');
+    const { runtime, rest } = splitRuntime(flags);
+    await becomeEnvoy(runtime, rest, at < 0 ? [] : given.slice(at + 1));
+  });
+
 registerResourceCommands(program);
 
 registerInject(program);
@@ -288,9 +307,9 @@ program
   });
 
 /** Of a command that starts a proxy. The proxy prints its own flags: they are its own program's. */
-async function proxyHelp(name: 'run' | 'proxy'): Promise<void> {
+async function proxyHelp(name: 'run' | 'proxy' | 'envoy'): Promise<void> {
   program.commands.find((command) => command.name() === name)?.outputHelp();
-  process.stdout.write(name === 'run' ? '\nProxy flags, before --:\n' : '\nProxy flags:\n');
+  process.stdout.write(name === 'proxy' ? '\nProxy flags:\n' : '\nProxy flags, before --:\n');
   const { becomeProxyHelp } = await import('./proxy.ts');
   await becomeProxyHelp();
 }
