@@ -97,6 +97,8 @@ export interface ControlPlaneOptions {
   sessionLimits?: Partial<SessionLimits>;
   /** Default: CONNECTION_LIMITS. */
   connectionLimits?: Partial<ConnectionLimits>;
+  /** Default: TLSv1.3. */
+  minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
   /** Seconds after its end in which a certificate may still rejoin; 0: never. Default: REJOIN_GRACE_SECONDS. */
   rejoinGrace?: number;
   /**
@@ -124,6 +126,8 @@ export interface ControlPlane {
   readonly trustBundle: string;
   /** Set at first start only: it is kept hashed and cannot be shown again. */
   readonly adminToken: string | undefined;
+  /** What the control API serves: method (`ALL`: every one) and path as hono writes them. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
   stop(): Promise<void>;
 }
 
@@ -157,6 +161,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ips: options.ips,
       ...(options.advertised && { advertised: options.advertised }),
       connections: options.connectionLimits ?? {},
+      ...(options.minTlsVersion && { minTlsVersion: options.minTlsVersion }),
       log,
       fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),
     });
@@ -367,6 +372,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       monitoringPort: monitor?.port,
       trustBundle: authority.trustBundle,
       adminToken: admin.created,
+      routes: app.routes.map(({ method, path }) => ({ method, path })),
       stop: () => unwind(undo),
     };
   } catch (error) {

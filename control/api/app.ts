@@ -5,6 +5,7 @@ import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
 import { requirePathAccess } from './access/permission.ts';
 import { reviewRoutes, type TokenHolder } from './access/reviews.ts';
+import { secureHeaders } from './access/secure-headers.ts';
 import { type Authentication, authenticate } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import type { Neighbours } from './neighbours.ts';
@@ -65,6 +66,7 @@ export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   app.onError(respondToError(report));
   app.notFound((c) => c.json(pathNotFound().toStatus(), 404));
   if (dependencies.events) app.use('*', observe(dependencies.events));
+  app.use('*', secureHeaders);
   app.use('*', authenticate(dependencies));
   for (const base of ['/api', '/apis', '/openapi']) app.use(`${base}/*`, requirePathAccess);
   app.get('/version', (c) => c.json(versionDocument(version)));

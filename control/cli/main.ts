@@ -114,6 +114,11 @@ program
     'from the moment that a registered machine has left to the removal of its WorkloadEntry (hand-written: of its health)',
     '10',
   )
+  .addOption(
+    new Option('--tls-min-version <version>', 'oldest version of TLS that clients may use')
+      .choices(['VersionTLS12', 'VersionTLS13'])
+      .default('VersionTLS13'),
+  )
   .option('--max-connections <number>', 'most connections at a time', '20000')
   .option(
     '--max-connections-per-address <number>',

@@ -132,6 +132,8 @@ export function respondToError(report: (error: unknown) => void): (error: Error,
   return (error, c) => {
     const refusal = error instanceof ApiError ? error : internal(error, report);
     if (refusal.code === 401) c.header('WWW-Authenticate', 'Bearer');
+    const wait = refusal.details?.retryAfterSeconds;
+    if (wait !== undefined) c.header('Retry-After', String(wait));
     return c.json(refusal.toStatus(), refusal.code);
   };
 }
