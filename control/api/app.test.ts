@@ -573,6 +573,19 @@ describe('resources', () => {
     expect((await cells(accounts)).slice(0, 2)).toEqual(['s', 0]);
   });
 
+  it('lists its paths at the root, and its schemas as Swagger 2.0', async () => {
+    expect((await call('GET', '/')).body.paths).toEqual(
+      expect.arrayContaining(['/api/v1', '/apis/networking.istio.io/v1']),
+    );
+    const { body } = await call('GET', '/openapi/v2');
+    expect(body).toMatchObject({ swagger: '2.0', definitions: { 'io.istio.networking.v1.VirtualService': {} } });
+    const used = new Set([...JSON.stringify(body).matchAll(/"#\/definitions\/([^"]+)"/g)].map(([, name]) => name));
+    expect([...used].filter((name) => !Object.hasOwn(body.definitions, name!))).toEqual([]);
+    expect((await call('GET', '/', undefined, { authorization: '' })).status).toBe(401);
+    const protobuf = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+    expect((await call('GET', '/openapi/v2', undefined, { accept: protobuf })).body.code).toBe(406);
+  });
+
   it('counts the values of ConfigMaps and Secrets in their tables', async () => {
     await call('POST', configMaps, { ...configMap('c', { a: '1', b: '2' }), binaryData: { c: 'Yg==' } });
     await call('POST', configMaps, configMap('empty', {}));

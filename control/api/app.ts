@@ -68,6 +68,7 @@ export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   if (dependencies.events) app.use('*', observe(dependencies.events));
   app.use('*', secureHeaders);
   app.use('*', authenticate(dependencies));
+  app.use('/', requirePathAccess);
   for (const base of ['/api', '/apis', '/openapi']) app.use(`${base}/*`, requirePathAccess);
   app.get('/version', (c) => c.json(versionDocument(version)));
   app.route('/', healthRoutes({ store: async () => void (await store.revision()) }));

@@ -2,11 +2,12 @@
 import { type Context, Hono, type Next } from 'hono';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import type { ApiEnv } from '../caller.ts';
+import { wantsTable } from '../resources/answer.ts';
 import { apiVersionOf, hasStatus } from '../resources/kinds.ts';
 import { pathNotFound } from '../resources/status.ts';
 import { AGGREGATED_TYPE, groupDiscoveryList, wantsAggregated } from './aggregated-discovery.ts';
 import { CRD_VERBS, customResourceDefinition } from './custom-resources.ts';
-import { type OpenApi, openApi } from './openapi.ts';
+import { type OpenApi, openApi, swaggerOf } from './openapi.ts';
 import { reviewKinds, type ServedKind } from './review-kinds.ts';
 
 const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
@@ -38,6 +39,11 @@ export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
   // Generated on the first request: most control planes never receive one.
   let made: OpenApi | undefined;
   const described = () => (made ??= openApi(stored));
+  app.get('/', (c) => c.json({ paths: rootPaths(kinds) }));
+  app.get('/openapi/v2', (c) => {
+    wantsTable(c);
+    return c.json(swaggerOf(described()));
+  });
   app.get('/openapi/v3', (c) => c.json(described().index));
   app.get('/openapi/v3/*', (c) => {
     const text = described().documents.get(c.req.path.slice('/openapi/v3/'.length));
@@ -45,6 +51,17 @@ export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
     return c.body(text, 200, { 'content-type': 'application/json' });
   });
   return app;
+}
+
+/** What Kubernetes' root lists: the documents and health checks below it. */
+function rootPaths(kinds: readonly ServedKind[]): string[] {
+  const groups = kinds.filter(({ group }) => group !== '');
+  const paths = groups.flatMap(({ group, versions }) => [
+    `/apis/${group}`,
+    ...versions.map((version) => `/apis/${group}/${version}`),
+  ]);
+  const fixed = ['/api', '/api/v1', '/apis', '/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version'];
+  return [...new Set([...fixed, ...paths])].sort();
 }
 
 function apiGroup(kinds: readonly ServedKind[], group: string) {
