@@ -527,7 +527,7 @@ describe('resources', () => {
       status: { conditions: [{}, { type: 'Established', status: 'True' }] },
     });
     const { properties } = one.spec.versions[0].schema.openAPIV3Schema;
-    expect(Object.keys(properties).sort()).toEqual(['apiVersion', 'kind', 'metadata', 'spec', 'status']);
+    expect(Object.keys(properties).sort()).toEqual(['spec', 'status']);
     expect(JSON.stringify(list)).not.toContain('$ref');
     const made = { metadata: { name: 'gateways.networking.istio.io' } };
     expect((await call('POST', path, made)).body.reason).toBe('AlreadyExists');

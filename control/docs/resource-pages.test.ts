@@ -2,10 +2,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { kinds } from '../../shared/resources/index.ts';
+import { customResourceDefinitions } from './custom-resource-definitions.ts';
 import { resourcePages } from './resource-pages.ts';
 
 const folder = fileURLToPath(new URL('../../docs/resources/', import.meta.url));
 const pages = resourcePages();
+
+it('deploy/kubernetes/crds.yaml is current (else: npm run docs)', () => {
+  const file = fileURLToPath(new URL('../../deploy/kubernetes/crds.yaml', import.meta.url));
+  expect(readFileSync(file, 'utf8')).toBe(customResourceDefinitions());
+});
 
 describe('docs/resources', () => {
   it('has a page for every kind, and no others', () => {

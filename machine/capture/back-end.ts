@@ -82,7 +82,7 @@ function removeChains(command: string): void {
   for (const { table, from, to } of IPTABLES_JUMPS)
     while (run(command, ['-t', table, '-C', from, '-j', to]).ok) demand(command, ['-t', table, '-D', from, '-j', to]);
   for (const [table, chains] of Object.entries(IPTABLES_CHAINS)) {
-    // A chain goes once no rule leads to it.
+    // iptables deletes a chain only when no rule jumps to it.
     for (const chain of chains) run(command, ['-t', table, '-F', chain]);
     for (const chain of chains) run(command, ['-t', table, '-X', chain]);
   }

@@ -41,6 +41,7 @@ export function ownHost(): Host {
         await own(temporary, owner);
         await rename(temporary, path);
       } catch (error) {
+        // The first error is the one to report.
         await file.close().catch(() => {});
         await rm(temporary, { force: true });
         throw error;
@@ -63,6 +64,7 @@ export function ownHost(): Host {
         () => false,
       ),
     remove: (path) => rm(path, { recursive: true, force: true }).catch(unlessEmptyMount(path)),
+    // A folder with other files in it stays.
     removeEmptyFolder: (path) => rmdir(path).catch(() => {}),
   };
 }

@@ -23,6 +23,7 @@ export function start([program, ...args]: readonly string[], environment?: NodeJ
   const failed = ended.then((code): never => {
     throw new Error(`${program} ended with ${code}; its lines above say why`);
   });
+  // The program may end when the join does not wait for it any more.
   failed.catch(() => {});
   let over = false;
   void ended.then(() => {

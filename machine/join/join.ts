@@ -47,6 +47,7 @@ export interface JoinedMachine {
 /** @throws Error in one line, after everything was taken back; what could not be is named behind it */
 export async function joinMesh(by: JoinBy, wanted: Wanted, parts: JoinParts): Promise<JoinedMachine> {
   const undo = new Undo();
+  // Awaited by races; the interruption may come between them.
   parts.interrupted.catch(() => {});
   try {
     return await attempt(by, wanted, parts, undo);

@@ -36,6 +36,7 @@ export function answerOf(port: number, path: string): Promise<{ status: number; 
  */
 export async function waitUntilReady(limitMs: number, failed: Promise<never>): Promise<void> {
   const end = Date.now() + limitMs;
+  // Awaited by the races below; it may fail between them.
   failed.catch(() => {});
   while ((await Promise.race([statusOf(ADMIN_PORT, '/ready'), failed])) !== 200) {
     if (Date.now() > end)

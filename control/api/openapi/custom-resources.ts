@@ -5,18 +5,17 @@
 import { createHash } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import * as z from 'zod';
-import { describeResource } from '../../../shared/resources/describe/resource-description.ts';
 import { defineKind, type Kind } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { ApiEnv } from '../caller.ts';
 import { pushBody } from '../push-body.ts';
 import { answer, answerList, wantsTable } from '../resources/answer.ts';
-import { hasStatus, type Target } from '../resources/kinds.ts';
+import type { Target } from '../resources/kinds.ts';
 import { isTrue, watchTimeoutMs } from '../resources/request-options.ts';
 import { parseSelectors } from '../resources/selectors.ts';
 import { ApiError, methodNotAllowed, notFound } from '../resources/status.ts';
 import { readObject } from '../server/body.ts';
-import { type Json, openApiSchema } from './openapi-schema.ts';
+import { definitionOfKind, isCustom } from './custom-resource-definitions.ts';
 
 /** Only for discovery and paths: nothing of this kind is stored. */
 export const customResourceDefinition: Kind = defineKind({
@@ -118,15 +117,11 @@ async function* lines(
   clearTimeout(timer);
 }
 
-/** Groups that a Kubernetes API server has without CRDs. */
-const isCustom = ({ group }: Kind): boolean => group !== '' && !group.endsWith('.k8s.io');
 const byName = (a: Resource, b: Resource): number => (a.metadata.name < b.metadata.name ? -1 : 1);
 
 function definitionOf(kind: Kind, since: string): Resource {
-  const { group, plural, singular, shortNames, categories, namespaced } = kind;
-  const name = `${plural}.${group}`;
-  const names = { plural, singular, kind: kind.kind, listKind: `${kind.kind}List`, shortNames, categories };
-  const [storage = ''] = kind.versions;
+  const definition = definitionOfKind(kind);
+  const { name } = definition.metadata;
   const condition = (type: string, reason: string, message: string) => ({
     type,
     status: 'True',
@@ -135,54 +130,18 @@ function definitionOf(kind: Kind, since: string): Resource {
     message,
   });
   return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
+    ...definition,
     metadata: { name, uid: uidOf(name), resourceVersion: '1', generation: 1, creationTimestamp: since },
-    spec: {
-      group,
-      names,
-      scope: namespaced ? 'Namespaced' : 'Cluster',
-      versions: kind.versions.map((version) => versionOf(kind, version, storage)),
-      conversion: { strategy: 'None' },
-    },
+    spec: { ...definition.spec, conversion: { strategy: 'None' } },
     status: {
-      acceptedNames: names,
-      storedVersions: [storage],
+      acceptedNames: definition.spec.names,
+      storedVersions: definition.spec.versions.filter(({ storage }) => storage).map((version) => version.name),
       conditions: [
         condition('NamesAccepted', 'NoConflicts', 'no conflicts found'),
         condition('Established', 'InitialNamesAccepted', 'the initial names have been accepted'),
       ],
     },
   };
-}
-
-function versionOf(kind: Kind, version: string, storage: string): Json {
-  const schema = openApiSchema(describeResource(kind, version)) as { properties?: Json };
-  const openAPIV3Schema = { ...schema, properties: { ...schema.properties, metadata: { type: 'object' } } };
-  return {
-    name: version,
-    served: true,
-    storage: version === storage,
-    schema: { openAPIV3Schema: inline(openAPIV3Schema) },
-    ...(hasStatus(kind) ? { subresources: { status: {} } } : {}),
-    additionalPrinterColumns: kind.columns.map(({ name, type, jsonPath, description, priority }) => ({
-      name,
-      type,
-      jsonPath,
-      description,
-      ...(priority === undefined ? {} : { priority }),
-    })),
-  };
-}
-
-/** A CRD has no references: an IntOrString says what it is by an extension. */
-function inline(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inline);
-  if (typeof value !== 'object' || value === null) return value;
-  const { allOf, ...rest } = value as Json;
-  const reference = Array.isArray(allOf) ? (allOf[0] as { $ref?: string }).$ref : undefined;
-  if (reference) return { ...rest, 'x-kubernetes-int-or-string': true };
-  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, inline(item)]));
 }
 
 /** The same after every start. */
