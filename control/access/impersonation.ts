@@ -3,6 +3,14 @@
  * A server that ignored them would run a request with more rights than its client asked for.
  */
 import type { ResourceAttributes } from './attributes.ts';
+import {
+  ANONYMOUS,
+  authenticated,
+  serviceAccountGroups,
+  serviceAccountOf,
+  serviceAccountUserName,
+  type User,
+} from './user.ts';
 
 const PREFIX = 'impersonate-';
 const EXTRA = 'impersonate-extra-';
@@ -42,10 +50,36 @@ export function impersonationRequests(headers: Headers): ResourceAttributes[] {
   ];
 }
 
+/**
+ * The user that authorized requests make. A service account without groups gets its own, any other user but the anonymous one
+ * `system:authenticated`.
+ */
+export function impersonatedUser(requests: readonly ResourceAttributes[]): User {
+  const [first, ...rest] = requests;
+  const account = first!.resource === 'serviceaccounts' ? first! : undefined;
+  const name = account ? serviceAccountUserName(account) : first!.name;
+  const given = rest.filter(({ resource }) => resource === 'groups').map((each) => each.name);
+  const uid = rest.find(({ resource }) => resource === 'uids')?.name;
+  const extra: Record<string, string[]> = {};
+  for (const { resource, subresource, name: value } of rest)
+    if (resource === 'userextras') extra[subresource] = [...(extra[subresource] ?? []), value];
+  return authenticated({
+    name,
+    ...(uid !== undefined && { uid }),
+    groups: given.length > 0 ? given : defaultGroups(name, account?.namespace),
+    ...(Object.keys(extra).length > 0 && { extra }),
+  });
+}
+
+function defaultGroups(name: string, namespace: string | undefined): readonly string[] {
+  if (namespace !== undefined) return serviceAccountGroups(namespace);
+  return name === ANONYMOUS.name ? ANONYMOUS.groups : [];
+}
+
 function userRequest(user: string): ResourceAttributes {
-  const [, namespace, name] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(user) ?? [];
-  if (namespace === undefined || name === undefined) return impersonate('users', user);
-  return { ...impersonate('serviceaccounts', name), namespace };
+  const account = serviceAccountOf(user);
+  if (!account) return impersonate('users', user);
+  return { ...impersonate('serviceaccounts', account.name), namespace: account.namespace };
 }
 
 function extraRequest(key: string, name: string): ResourceAttributes {
@@ -55,7 +89,7 @@ function extraRequest(key: string, name: string): ResourceAttributes {
 /** Of Kubernetes' clients the key is percent-encoded; one that is not is taken as it is. */
 function extraKey(key: string): string {
   try {
-    return decodeURIComponent(key);
+    return decodeURIComponent(key).toLowerCase();
   } catch {
     return key;
   }
