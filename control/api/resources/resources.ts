@@ -3,12 +3,13 @@ import { type Context, Hono } from 'hono';
 import { guardingRoles } from '../access/guard-roles.ts';
 import type { ApiEnv } from '../caller.ts';
 import { Neighbours } from '../neighbours.ts';
+import { patchOrApply } from './apply.ts';
 import { findTarget, type Target } from './kinds.ts';
 import { get, listOrWatch } from './read.ts';
 import { remove, removeCollection } from './remove.ts';
 import type { Api, ResourceRoutes } from './routes.ts';
 import { methodNotAllowed } from './status.ts';
-import { create, patch, replace } from './write.ts';
+import { create, replace } from './write.ts';
 
 type C = Context<ApiEnv>;
 
@@ -31,7 +32,7 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
       app.all(collection, on(refuse));
       app.get(`${collection}/:name`, on(get));
       app.put(`${collection}/:name`, on(replace));
-      app.patch(`${collection}/:name`, on(patch));
+      app.patch(`${collection}/:name`, on(patchOrApply));
       app.delete(`${collection}/:name`, on(remove));
       app.all(`${collection}/:name`, on(refuse));
     }

@@ -88,7 +88,11 @@ export function applyFields(application: Application): Applied {
       ...body,
       apiVersion: applied['apiVersion'],
       kind: applied['kind'],
-      metadata: { ...inner, ...(name === undefined ? {} : { name }), ...(namespace === undefined ? {} : { namespace }) },
+      metadata: {
+        ...inner,
+        ...(name === undefined ? {} : { name }),
+        ...(namespace === undefined ? {} : { namespace }),
+      },
     },
     finish: (admitted) => {
       const named = application.manager === KUBECTL && live ? withLastApplied(admitted, applied) : admitted;

@@ -1,7 +1,7 @@
 /** The JSON form of field sets, FieldsV1: objects by path element; `.` marks a node with children that is a member itself. */
 import { isObject } from '../../server/body.ts';
-import { EMPTY, type FieldSet, below, elementsOf, fieldSet, isEmpty } from './field-set.ts';
-import { parsePathElement, type PathElement } from './path-element.ts';
+import { below, EMPTY, elementsOf, type FieldSet, fieldSet, isEmpty } from './field-set.ts';
+import { type PathElement, parsePathElement } from './path-element.ts';
 
 export type FieldsV1 = { [element: string]: FieldsV1 };
 
@@ -41,7 +41,8 @@ export function fromFieldsV1(value: unknown): FieldSet {
         continue;
       }
       const element = parsePathElement(text);
-      if (!element) throw new FieldsV1Error(`${JSON.stringify(text.slice(0, 100))} is not a path element (f:, k:, v:, i:)`);
+      if (!element)
+        throw new FieldsV1Error(`${JSON.stringify(text.slice(0, 100))} is not a path element (f:, k:, v:, i:)`);
       const child = read(inner, depth + 1);
       if (isEmpty(child) || '.' in (inner as object)) members.push(element);
       children.push([element, child]);

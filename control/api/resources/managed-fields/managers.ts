@@ -1,7 +1,7 @@
 /** `metadata.managedFields`: who owns which fields, and since when. */
 import { isObject } from '../../server/body.ts';
 import { type FieldSet, union } from './field-set.ts';
-import { FieldsV1Error, fromFieldsV1, toFieldsV1, type FieldsV1 } from './fields-v1.ts';
+import { type FieldsV1, FieldsV1Error, fromFieldsV1, toFieldsV1 } from './fields-v1.ts';
 
 export type Operation = 'Apply' | 'Update';
 
@@ -83,7 +83,8 @@ function decodeManager(entry: unknown, path: string): Manager {
   const invalid = fieldManagerViolation(text('manager'));
   if (invalid) throw refuse('.manager', invalid);
   const time = text('time');
-  if (time !== '' && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(time)) throw refuse('.time', 'must be a time of RFC 3339 in UTC');
+  if (time !== '' && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(time))
+    throw refuse('.time', 'must be a time of RFC 3339 in UTC');
   return {
     name: text('manager'),
     operation,
@@ -109,18 +110,20 @@ export function fieldManagerViolation(name: string): string | undefined {
   return at < 0 ? undefined : `Invalid value: ${JSON.stringify(name)}: should only contain printable characters`;
 }
 
-/** Sorted by operation, time and name, as Kubernetes lists them; undefined when nobody owns anything. */
+/** Sorted by operation, time and name, as Kubernetes lists them; undefined when there are no owners. */
 export function encodeManagers(managers: Managers): ManagedFieldsEntry[] | undefined {
   if (managers.size === 0) return undefined;
-  return [...managers.values()].sort(compareManagers).map(({ name, operation, apiVersion, subresource, time, fields }) => ({
-    ...(name === '' ? {} : { manager: name }),
-    operation,
-    apiVersion,
-    ...(time === undefined ? {} : { time }),
-    fieldsType: 'FieldsV1',
-    fieldsV1: toFieldsV1(fields),
-    ...(subresource === '' ? {} : { subresource }),
-  }));
+  return [...managers.values()]
+    .sort(compareManagers)
+    .map(({ name, operation, apiVersion, subresource, time, fields }) => ({
+      ...(name === '' ? {} : { manager: name }),
+      operation,
+      apiVersion,
+      ...(time === undefined ? {} : { time }),
+      fieldsType: 'FieldsV1',
+      fieldsV1: toFieldsV1(fields),
+      ...(subresource === '' ? {} : { subresource }),
+    }));
 }
 
 function compareManagers(left: Manager, right: Manager): number {
@@ -133,7 +136,9 @@ function compareManagers(left: Manager, right: Manager): number {
 
 /** At most ten managers that update: the oldest of a version are joined into `ancient-changes`. */
 export function joinOldUpdaters(managers: Managers): Managers {
-  const updaters = [...managers].filter(([, { operation }]) => operation === 'Update').sort(([, a], [, b]) => compareManagers(a, b));
+  const updaters = [...managers]
+    .filter(([, { operation }]) => operation === 'Update')
+    .sort(([, a], [, b]) => compareManagers(a, b));
   let excess = updaters.length - MAX_UPDATERS;
   if (excess <= 0) return managers;
   const joined = new Map(managers);

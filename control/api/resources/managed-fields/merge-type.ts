@@ -83,12 +83,16 @@ function fromShape(shape: Description['shape']): MergeType {
     case 'object':
       return shape.atomic ? ATOMIC : { type: 'object', fields: fieldsOf(shape.fields) };
     case 'map':
-      return shape.atomic ? ATOMIC : { type: 'map', values: fromShape(shape.values) };
+      return shape.atomic ? ATOMIC : { type: 'map', values: fromShape(shape.values.shape) };
     case 'list':
       if (shape.set) return { type: 'set' };
       return shape.keys.length === 0
         ? ATOMIC
-        : { type: 'keyed', keys: shape.keys.map((name) => keyField(shape.items, name)), items: fromShape(shape.items.shape) };
+        : {
+            type: 'keyed',
+            keys: shape.keys.map((name) => keyField(shape.items, name)),
+            items: fromShape(shape.items.shape),
+          };
     case 'any':
       return ANY;
     default:

@@ -4,9 +4,9 @@
  * and what the server alone writes.
  */
 import {
-  type FieldSet,
-  EMPTY,
   difference,
+  EMPTY,
+  type FieldSet,
   intersection,
   isEmpty,
   pathsOf,
@@ -52,7 +52,13 @@ const UNOWNED = setOf(['f:metadata']);
 /** The managers after a write of the whole value: the writer owns what it changed, others lose it. */
 export function ownersAfterUpdate(
   rules: Rules,
-  { live, written, managers, writer, now }: { live: unknown; written: unknown; managers: Managers; writer: Writer; now: string },
+  {
+    live,
+    written,
+    managers,
+    writer,
+    now,
+  }: { live: unknown; written: unknown; managers: Managers; writer: Writer; now: string },
 ): Managers {
   const changes = withoutReset(rules, compare(rules.type, live, written));
   const kept = withoutChanged(known(rules, managers), changes, undefined);
@@ -110,9 +116,7 @@ function withoutReset({ resetFields }: Rules, { removed, modified, added }: Comp
 function conflictsOf(managers: Managers, { modified, added }: Comparison, writer: string): Conflict[] {
   const changed = union(modified, added);
   const others = [...managers].filter(([id]) => id !== writer).map(([, manager]) => manager);
-  return others.flatMap((manager) =>
-    pathsOf(intersection(manager.fields, changed)).map((path) => ({ manager, path })),
-  );
+  return others.flatMap((manager) => pathsOf(intersection(manager.fields, changed)).map((path) => ({ manager, path })));
 }
 
 /** Managers other than the writer lose what changed and what was removed; those that own nothing more are left out. */

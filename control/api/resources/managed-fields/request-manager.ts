@@ -6,7 +6,7 @@ import { fieldManagerViolation } from './managers.ts';
 const MAX_BYTES = 128;
 
 /**
- * `fieldManager`, else what stands before the first "/" of the User-Agent, as in Kubernetes.
+ * `fieldManager`, else the User-Agent up to its first "/", as in Kubernetes.
  * @throws ApiError 422 for a name that is too long or not printable
  */
 export function managerOf(c: Context): string {

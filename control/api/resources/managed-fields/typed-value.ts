@@ -4,7 +4,16 @@
  */
 import { sameJson } from '../../../store/stamp.ts';
 import { isObject } from '../../server/body.ts';
-import { below, type FieldSet, FieldSetBuilder, fieldSet, isEmpty, setOf, union, recursiveDifference } from './field-set.ts';
+import {
+  below,
+  type FieldSet,
+  FieldSetBuilder,
+  fieldSet,
+  isEmpty,
+  recursiveDifference,
+  setOf,
+  union,
+} from './field-set.ts';
 import { type Atom, atomOf, isNamedField, itemElement, type MergeType, typeBelow } from './merge-type.ts';
 import { describePathElement, fieldElement, fieldName, type PathElement } from './path-element.ts';
 
@@ -37,7 +46,10 @@ export function fieldSetOf(type: MergeType, value: unknown): FieldSet {
 
 function collect(builder: FieldSetBuilder, type: MergeType, value: unknown, path: Path): void {
   const atom = atomOf(type, value);
-  if (isLeaf(atom)) return builder.insert(path);
+  if (isLeaf(atom)) {
+    builder.insert(path);
+    return;
+  }
   if (atom.type === 'set' || atom.type === 'keyed') {
     for (const [element, found] of indexed(atom, value)) {
       const inner = [...path, element];
@@ -86,7 +98,8 @@ export function checkMergeable(type: MergeType, value: unknown, path: Path = [])
       if (atom.type === 'keyed') checkMergeable(atom.items, item, [...path, element]);
     }
   } else if (!isLeaf(atom)) {
-    for (const [name, item] of entries(value)) checkMergeable(typeBelow(atom, name), item, [...path, fieldElement(name)]);
+    for (const [name, item] of entries(value))
+      checkMergeable(typeBelow(atom, name), item, [...path, fieldElement(name)]);
   }
 }
 
@@ -270,4 +283,3 @@ function atomicPaths(type: MergeType, set: FieldSet, path: Path): Path[] {
     return inner.type === 'atomic' ? [at] : atomicPaths(inner, child, at);
   });
 }
-
