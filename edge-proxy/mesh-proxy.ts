@@ -174,6 +174,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     node: () => node,
     target: dns ? withDns(proxy, dns) : proxy,
     answersDns: dns !== undefined,
+    ...(dns && { onWhole: () => dns.complete() }),
     cache,
     trust,
     time: runtime,
@@ -191,7 +192,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     log,
   });
   let ready = await discovery.restore();
-  if (ready) dns?.complete();
+  // The cache holds no part of what was sent in pages.
+  if (dns && (ready || dns.held.length > 0)) dns.complete();
   const stopFollowing = isAuto
     ? followAddress(address, findAddress, () => {
         const next = nodeNow();
@@ -243,7 +245,6 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   const synced = discovery.synced.then(() => {
     ready = true;
-    dns?.complete();
   });
   const inForce = ready ? Promise.resolve() : synced;
   return {
