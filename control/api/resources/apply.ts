@@ -76,7 +76,7 @@ async function stored({ store, kinds, neighbours }: Api, c: C, { target, live, o
 function withKnownFields(target: Target, body: Record<string, unknown>, fields: FieldPolicy) {
   const { apiVersion, kind } = body;
   if (apiVersion !== target.apiVersion || kind !== target.kind.kind)
-    throw badRequest(`invalid object type: ${show(apiVersion)}, Kind=${show(kind)}`);
+    throw badRequest(`invalid object type: ${groupVersion(show(apiVersion))}, Kind=${show(kind)}`);
   const { status: _, ...desired } = body;
   return applyFieldPolicy(target, withoutUnknownFields(target.kind, desired), fields);
 }
@@ -85,10 +85,9 @@ const metadataOf = ({ metadata }: Record<string, unknown>) => (isObject(metadata
 
 const namesRevision = (body: Record<string, unknown>) => Boolean(metadataOf(body)['resourceVersion']);
 
-/** A configuration that names an existing object does not create another one. @throws ApiError 409, 400 */
+/** A configuration that names an existing object does not create another one. @throws ApiError 409 */
 function mustNotNameAnother({ kind, name }: Target, body: Record<string, unknown>): void {
   const { uid } = metadataOf(body);
-  if (namesRevision(body)) throw badRequest('resourceVersion should not be set on objects to be created');
   if (!uid) return;
   const resource = `${kindKey(kind.group, kind.plural)} "${name}"`;
   const message = `Operation cannot be fulfilled on ${resource}: uid mismatch: the provided object specified uid ${show(uid)}, and no existing object was found`;
@@ -101,7 +100,10 @@ function mustNotNameAnother({ kind, name }: Target, body: Record<string, unknown
 
 /** The write holds for the revision that was merged into, or for the one that the configuration names. */
 function withPrecondition(resource: Resource, body: Record<string, unknown>, live: Resource | undefined): Resource {
-  if (!live) return resource;
+  if (!live) {
+    const { resourceVersion: _, ...metadata } = resource.metadata;
+    return { ...resource, metadata };
+  }
   const { resourceVersion, uid } = metadataOf(body);
   const text = (value: unknown, otherwise: string | undefined) =>
     typeof value === 'string' && value !== '' ? value : (otherwise ?? '');
@@ -116,3 +118,6 @@ function withPrecondition(resource: Resource, body: Record<string, unknown>, liv
 }
 
 const show = (value: unknown) => (typeof value === 'string' ? value.slice(0, 253) : '');
+
+/** As Kubernetes writes it: the core group is the empty one. */
+const groupVersion = (apiVersion: string) => (apiVersion.includes('/') ? apiVersion : `/${apiVersion}`);
