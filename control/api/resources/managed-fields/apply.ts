@@ -1,23 +1,23 @@
 /** Server-side apply (kubernetes.io/docs/reference/using-api/server-side-apply): creates a resource, or merges into it. */
 import type { Context } from 'hono';
-import { kindKey } from '../../../shared/resources/kind.ts';
-import { withoutUnknownFields } from '../../../shared/resources/read/unknown-fields.ts';
-import type { Resource } from '../../../shared/resources/resource.ts';
-import { attributesOf } from '../../access/request-attributes.ts';
-import { requireAccess } from '../access/permission.ts';
-import type { ApiEnv } from '../caller.ts';
-import { asObject, isObject, mediaType, parseBody, readText } from '../server/body.ts';
-import { type Admitted, admit } from './admission.ts';
-import { answer } from './answer.ts';
-import { applyFieldPolicy, type FieldPolicy, fieldPolicy } from './field-validation.ts';
-import { keyOf, type Target } from './kinds.ts';
-import { mustTakeContent } from './lifecycle/namespace.ts';
-import { applyFields } from './managed-fields/field-manager.ts';
-import { applyingManagerOf, isForced } from './managed-fields/request-manager.ts';
-import { isDryRun } from './request-options.ts';
-import type { Api } from './routes.ts';
-import { ApiError, badRequest } from './status.ts';
-import { APPLY, createOwned, patch, warn, write } from './write.ts';
+import { kindKey } from '../../../../shared/resources/kind.ts';
+import { withoutUnknownFields } from '../../../../shared/resources/read/unknown-fields.ts';
+import type { Resource } from '../../../../shared/resources/resource.ts';
+import { attributesOf } from '../../../access/request-attributes.ts';
+import { requireAccess } from '../../access/permission.ts';
+import type { ApiEnv } from '../../caller.ts';
+import { asObject, isObject, mediaType, parseBody, readText } from '../../server/body.ts';
+import { type Admitted, admit } from '../admission.ts';
+import { answer } from '../answer.ts';
+import { applyFieldPolicy, type FieldPolicy, fieldPolicy } from '../field-validation.ts';
+import { keyOf, type Target } from '../kinds.ts';
+import { mustTakeContent } from '../lifecycle/namespace.ts';
+import { isDryRun } from '../request-options.ts';
+import type { Api } from '../routes.ts';
+import { ApiError, badRequest } from '../status.ts';
+import { APPLY, createOwned, patch, warn, write } from '../write.ts';
+import { applyFields } from './field-manager.ts';
+import { applyingManagerOf, isForced } from './request-manager.ts';
 
 type C = Context<ApiEnv>;
 
