@@ -9,6 +9,8 @@ interface Nature {
   mayHaveRun?: boolean;
   /** The token was refused. */
   isOfToken?: boolean;
+  /** The user may not do this. */
+  isForbidden?: boolean;
   cause?: unknown;
 }
 
@@ -18,12 +20,14 @@ export class EtcdError extends Error {
   readonly isOfMember: boolean;
   readonly mayHaveRun: boolean;
   readonly isOfToken: boolean;
+  readonly isForbidden: boolean;
   constructor(code: EtcdErrorCode, message: string, nature: Nature = {}) {
     super(message, nature.cause === undefined ? undefined : { cause: nature.cause });
     this.code = code;
     this.isOfMember = nature.isOfMember ?? false;
     this.mayHaveRun = nature.mayHaveRun ?? false;
     this.isOfToken = nature.isOfToken ?? false;
+    this.isForbidden = nature.isForbidden ?? false;
   }
 }
 
@@ -32,6 +36,7 @@ const GRPC = {
   unknown: 2,
   invalid: 3,
   deadline: 4,
+  forbidden: 7,
   outOfRange: 11,
   unavailable: 14,
   unauthenticated: 16,
@@ -41,11 +46,19 @@ const OF_MEMBER = new Set([GRPC.cancelled, GRPC.unknown, GRPC.deadline, GRPC.una
 /** The meaning of an answer that is no success. */
 export function errorOfAnswer(status: number, text: string, endpoint: string): EtcdError {
   const { code = 0, message = '' } = parsed(text);
-  const said = `etcd ${endpoint}: ${message || `HTTP status ${status}`}`;
+  const remedy = /^CommonName/.test(message)
+    ? ' (etcd with authentication takes client certificates without a common name only: use one, and --etcd-user)'
+    : '';
+  const said = `etcd ${endpoint}: ${message || `HTTP status ${status}`}${remedy}`;
   if (code === GRPC.outOfRange && /compacted/.test(message)) return new EtcdError('compacted', said);
   const isOfToken = code === GRPC.unauthenticated || /auth store is old|user name is empty/.test(message);
-  const isOfMember = OF_MEMBER.has(code) || code === 0;
-  return new EtcdError('unavailable', said, { isOfMember, mayHaveRun: isOfMember, isOfToken });
+  const isOfMember = OF_MEMBER.has(code) || (code === 0 && status >= 500);
+  return new EtcdError('unavailable', said, {
+    isOfMember,
+    mayHaveRun: isOfMember,
+    isOfToken,
+    isForbidden: code === GRPC.forbidden,
+  });
 }
 
 function parsed(text: string): { code?: number; message?: string } {
@@ -53,7 +66,7 @@ function parsed(text: string): { code?: number; message?: string } {
     const value = JSON.parse(text) as { code?: number; grpc_code?: number; message?: string } | null;
     return { code: value?.code ?? value?.grpc_code ?? 0, message: String(value?.message ?? '') };
   } catch {
-    return {};
+    return { message: text.slice(0, 200).trim() };
   }
 }
 

@@ -2,7 +2,7 @@
 import { numberOf, type WatchAnswer } from './api.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { EtcdGateway } from './gateway.ts';
-import { type KeyRange, rangeOf } from './keys.ts';
+import type { KeyRange } from './keys.ts';
 
 export interface Change {
   /** Base64, as its values. */
@@ -59,7 +59,7 @@ export async function* follow(
 function watchAfter(gateway: EtcdGateway, range: KeyRange, revision: number, signal: AbortSignal) {
   const create_request = { ...range, start_revision: String(revision + 1), prev_kv: true, progress_notify: true };
   // Answered by this member alone: that it lost the others ends the stream by itself.
-  const probe = { ...rangeOf('/tulle-probe/'), limit: '1', keys_only: true, serializable: true };
+  const probe = { ...range, limit: '1', keys_only: true, serializable: true };
   return gateway.stream<WatchAnswer>('/v3/watch', { create_request }, ['/v3/kv/range', probe], signal);
 }
 

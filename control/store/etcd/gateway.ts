@@ -6,6 +6,7 @@
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { EtcdError, errorOfAnswer, errorOfConnection } from './etcd-error.ts';
+import { Turns } from './turns.ts';
 
 export interface EtcdSettings {
   /** Base URLs of members, `http:` or `https:`, without a path. */
@@ -30,25 +31,28 @@ const PROBE_MS = 2000;
 const MAX_BACKOFF_MS = 500;
 const MAX_ANSWER_BYTES = 512 * 1024 * 1024;
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
-/** Connections to a member; streams have their own. */
+/** Calls at a time. */
 const MAX_CONNECTIONS = 32;
 
 export class EtcdGateway {
   private readonly settings: EtcdSettings;
   private readonly agent: HttpAgent;
+  /** Given with each request, too: Bun does not read an agent's. */
+  private readonly pem: object;
   private readonly request: typeof httpsRequest;
-  private readonly tokens = new Map<string, string>();
+  private readonly tokens = new Map<string, Promise<string>>();
   private readonly closing = new AbortController();
+  private readonly turns = new Turns(MAX_CONNECTIONS);
   private current = 0;
 
   constructor(settings: EtcdSettings) {
     this.settings = settings;
     const { ca, cert, key } = settings.tls ?? {};
     const isTls = settings.endpoints[0]!.startsWith('https:');
-    const common = { keepAlive: true, maxSockets: MAX_CONNECTIONS };
-    this.agent = isTls
-      ? new HttpsAgent({ ...common, ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) })
-      : new HttpAgent(common);
+    const pem = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+    const common = { keepAlive: true };
+    this.pem = pem;
+    this.agent = isTls ? new HttpsAgent({ ...common, ...pem }) : new HttpAgent(common);
     this.request = isTls ? httpsRequest : (httpRequest as typeof httpsRequest);
   }
 
@@ -57,7 +61,12 @@ export class EtcdGateway {
    * @param path of the API, such as `/v3/kv/txn`
    * @throws EtcdError
    */
-  async call<T>(path: string, body: unknown): Promise<Called<T>> {
+  call<T>(path: string, body: unknown): Promise<Called<T>> {
+    // The time limits begin with its turn.
+    return this.turns.run(() => this.callNow<T>(path, body));
+  }
+
+  private async callNow<T>(path: string, body: unknown): Promise<Called<T>> {
     const text = JSON.stringify(body);
     const end = Date.now() + CALL_MS;
     let repeated = false;
@@ -139,25 +148,28 @@ export class EtcdGateway {
 
   /** A token that a member does not know, or that has expired, is replaced once. */
   private async authorized(endpoint: string, path: string, text: string): Promise<string> {
-    const had = this.tokens.has(endpoint);
+    const token = this.token(endpoint);
     try {
-      return await this.post(endpoint, path, text, await this.token(endpoint));
+      return await this.post(endpoint, path, text, await token);
     } catch (error) {
-      if (!had || !(error instanceof EtcdError && error.isOfToken)) throw error;
-      this.tokens.delete(endpoint);
+      if (!token || !(error instanceof EtcdError && error.isOfToken)) throw error;
+      if (this.tokens.get(endpoint) === token) this.tokens.delete(endpoint);
       return await this.post(endpoint, path, text, await this.token(endpoint));
     }
   }
 
-  private async token(endpoint: string): Promise<string | undefined> {
+  /** One request for all that wait: etcd's password check takes it a tenth of a second of CPU. */
+  private token(endpoint: string): Promise<string> | undefined {
     const { user } = this.settings;
     if (!user) return undefined;
-    const known = this.tokens.get(endpoint);
-    if (known) return known;
-    const { token } = JSON.parse(await this.post(endpoint, '/v3/auth/authenticate', JSON.stringify(user))) as {
-      token: string;
-    };
-    this.tokens.set(endpoint, token);
+    let token = this.tokens.get(endpoint);
+    if (!token) {
+      token = this.post(endpoint, '/v3/auth/authenticate', JSON.stringify(user)).then(
+        (answer) => (JSON.parse(answer) as { token: string }).token,
+      );
+      this.tokens.set(endpoint, token);
+      token.catch(() => this.tokens.delete(endpoint));
+    }
     return token;
   }
 
@@ -197,12 +209,16 @@ export class EtcdGateway {
         'grpc-metadata-hasleader': 'true',
         ...(token && { authorization: token }),
       };
-      const sent: ClientRequest = this.request(`${endpoint}${path}`, { method: 'POST', headers, agent }, (response) => {
-        const stop = () => response.destroy(signal.reason as Error);
-        signal.addEventListener('abort', stop);
-        response.once('close', () => signal.removeEventListener('abort', stop));
-        resolve(response);
-      });
+      const sent: ClientRequest = this.request(
+        `${endpoint}${path}`,
+        { method: 'POST', headers, agent, ...this.pem },
+        (response) => {
+          const stop = () => response.destroy(signal.reason as Error);
+          signal.addEventListener('abort', stop);
+          response.once('close', () => signal.removeEventListener('abort', stop));
+          resolve(response);
+        },
+      );
       const stop = () => sent.destroy(signal.reason as Error);
       signal.addEventListener('abort', stop);
       sent.once('close', () => signal.removeEventListener('abort', stop));

@@ -21,6 +21,7 @@ import { EventFeed, type FollowEvents, type Followed } from './feed.ts';
 import { type Change, follow } from './follow.ts';
 import { type Called, EtcdGateway, type EtcdSettings } from './gateway.ts';
 import { decodeResource, encodeResource, fromBase64, ResourceKeys, toBase64 } from './keys.ts';
+import { type Fence, HeldError, LeasedKey, type LeaseOptions } from './lease.ts';
 
 export interface EtcdStoreOptions {
   /** Of all keys; starts with '/'. */
@@ -31,6 +32,8 @@ export interface EtcdStoreOptions {
   newUid?: () => string;
   /** Called with what the store recovers from by itself, such as a watch that moves to another member. */
   onTrouble?: (error: unknown) => void;
+  /** Set: the prefix is taken for this process alone, and no write succeeds once another one has it. */
+  exclusive?: Pick<LeaseOptions, 'holder' | 'onLost' | 'ttlSeconds'>;
 }
 
 /** Raised with every change of how keys and values are written. */
@@ -50,13 +53,16 @@ interface Stored {
 }
 
 /**
- * @throws StoreError unavailable: no member answers, credentials are refused, the prefix was written by a newer version
+ * @throws StoreError unavailable: no member answers, credentials are refused, the prefix was written by a newer version, or is
+ * held by another process
  */
 export async function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions): Promise<ResourceStore> {
   const gateway = new EtcdGateway(settings);
   try {
     const { origin, revision } = await prepare(gateway, `${options.prefix}/format`);
-    return new EtcdStore(gateway, options, { origin, revision });
+    const { exclusive, prefix } = options;
+    const lock = exclusive && (await LeasedKey.take(gateway, { ...exclusive, name: `${prefix}/control-plane` }));
+    return new EtcdStore(gateway, options, { origin, revision, lock });
   } catch (error) {
     gateway.close();
     throw asStoreError(error);
@@ -85,6 +91,7 @@ class EtcdStore implements ResourceStore {
   private readonly keys: ResourceKeys;
   private readonly probeKey: string;
   private readonly origin: number;
+  private readonly lock: LeasedKey | undefined;
   private readonly now: () => Date;
   private readonly newUid: () => string;
   private readonly feed: EventFeed;
@@ -92,11 +99,16 @@ class EtcdStore implements ResourceStore {
   private readonly writing = new Set<Promise<unknown>>();
   private closed = false;
 
-  constructor(gateway: EtcdGateway, options: EtcdStoreOptions, at: { origin: number; revision: number }) {
+  constructor(
+    gateway: EtcdGateway,
+    options: EtcdStoreOptions,
+    at: { origin: number; revision: number; lock: LeasedKey | undefined },
+  ) {
     this.gateway = gateway;
     this.keys = new ResourceKeys(options.prefix);
     this.probeKey = toBase64(`${options.prefix}/format`);
     this.origin = at.origin;
+    this.lock = at.lock;
     this.now = options.now ?? (() => new Date());
     this.newUid = options.newUid ?? (() => crypto.randomUUID());
     const onTrouble = options.onTrouble ?? (() => {});
@@ -223,6 +235,7 @@ class EtcdStore implements ResourceStore {
     this.closed = true;
     await Promise.allSettled(this.writing);
     this.feed.close();
+    await this.lock?.release();
     this.gateway.close();
   }
 
@@ -320,11 +333,18 @@ class EtcdStore implements ResourceStore {
   /** Writes `value`, or deletes where there is none, if the key's mod revision is `revision` (0: absent); else reads it. */
   private async transact(key: ResourceKey, revision: number, value: string | undefined): Promise<Called<TxnAnswer>> {
     const name = toBase64(this.keys.nameOf(key));
+    const fence = this.lock?.fence;
     const called = await this.gateway.call<TxnAnswer>('/v3/kv/txn', {
-      compare: [{ key: name, target: 'MOD', result: 'EQUAL', mod_revision: String(revision) }],
+      compare: [
+        { key: name, target: 'MOD', result: 'EQUAL', mod_revision: String(revision) },
+        ...(fence
+          ? [{ key: fence.key, target: 'CREATE', result: 'EQUAL', create_revision: String(fence.revision) }]
+          : []),
+      ],
       success: [value === undefined ? { request_delete_range: { key: name } } : { request_put: { key: name, value } }],
-      failure: [{ request_range: { key: name } }],
+      failure: [{ request_range: { key: name } }, ...(fence ? [{ request_range: { key: fence.key } }] : [])],
     });
+    if (fence && !called.answer.succeeded) checkFence(called.answer, fence);
     this.compactor.saw(numberOf(called.answer.header.revision));
     return called;
   }
@@ -374,12 +394,25 @@ function ownRevision(answer: TxnAnswer, repeated: boolean, value: string): numbe
   return now?.value === value ? now.revision : undefined;
 }
 
+/** @throws StoreError where the write was refused because this process does not hold the prefix any more */
+function checkFence(answer: TxnAnswer, { revision }: Fence): void {
+  const held = answer.responses?.[1]?.response_range?.kvs?.[0];
+  if (numberOf(held?.create_revision) === revision) return;
+  const who = held ? `held by ${fromBase64(held.value ?? '')}` : 'not held by this control plane';
+  throw new StoreError('unavailable', `the store is ${who}: nothing was written`);
+}
+
 const notFound = (key: ResourceKey) => new StoreError('not-found', `${describeKey(key)} not found`);
 const contended = (key: ResourceKey) =>
   new StoreError('conflict', `${describeKey(key)} changed ${WRITE_ATTEMPTS} times while it was written`);
 
 function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
+  if (error instanceof HeldError)
+    return new StoreError(
+      'unavailable',
+      `the store is in use by another control plane (${error.holder}): stop it first, or name another prefix`,
+    );
   const reason = error instanceof Error ? error.message : String(error);
   if (error instanceof EtcdError && error.code === 'compacted')
     return new StoreError('gone', `${reason}: list again`, { cause: error });
