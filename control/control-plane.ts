@@ -5,7 +5,14 @@ import type { Log } from '../shared/log/log.ts';
 import { kindOf, kinds, validate } from '../shared/resources/index.ts';
 import type { Resource } from '../shared/resources/resource.ts';
 import type { Feature } from '../shared/xds/discovery.ts';
-import { createApi, createInitialNamespaces } from './api/app.ts';
+import { authorizer } from './access/authorizer.ts';
+import { bearerTokens } from './access/bearer-tokens.ts';
+import { createBuiltinRoles } from './access/rbac/builtin-roles.ts';
+import { RbacFollower } from './access/rbac/follow-rbac.ts';
+import { openServiceAccountTokens } from './access/service-account-tokens.ts';
+import { fileUserTokenStore, UserTokens } from './access/user-tokens.ts';
+import { tokenRoutes } from './api/access/tokens.ts';
+import { createApi, createInitialNamespaces, isInitialNamespace } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
 import { authorityRoutes } from './api/authority.ts';
 import { certificateRoutes } from './api/certificates.ts';
@@ -44,6 +51,7 @@ import type { SessionLimits } from './discovery/session-table.ts';
 import { tokenJudge } from './join/join-evidence.ts';
 import { openJoinPolicies, USED_EVIDENCE_FILE } from './join/policy/join-policies.ts';
 import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
+import { ObjectLife } from './lifecycle/object-life.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
@@ -272,10 +280,32 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     // Last of what can fail: a token made by a start that then fails would never be shown.
     const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
+    await createBuiltinRoles(store);
+    const roles = new RbacFollower({ store, onError: report });
+    undo.splice(1, 0, () => roles.stop());
+    await roles.start();
+    const userTokens = await UserTokens.open(fileUserTokenStore(join(data, 'user-tokens.json')));
+    const accountTokens = await openServiceAccountTokens({
+      folder: data,
+      issuer: server.url,
+      store,
+      checkAccount: (account) => accounts.check(account),
+    });
+    const bearers = bearerTokens({ userTokens, accountTokens });
     const neighbours = new Neighbours(store);
     await neighbours.prepare();
+    const revoking = revokingStore(store, accounts);
+    const life = new ObjectLife({
+      store: revoking,
+      kindOf,
+      keyOf: storeKeyOf,
+      isProtected: isInitialNamespace,
+      onError: report,
+    });
+    undo.splice(1, 0, () => life.stop());
+    await life.start();
     const app = createApi({
-      store: revokingStore(store, accounts),
+      store: revoking,
       neighbours,
       kinds: {
         kinds,
@@ -286,12 +316,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         },
       },
       isAdmin: admin.check,
+      authorizer: authorizer(roles),
+      ...bearers,
       version: options.version,
       events,
       report,
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
-    app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, events, report }));
+    const published = { keys: [...jwtSvids.jwks.keys, accountTokens.jwk] };
+    app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, published, events, report }));
+    app.route('/', tokenRoutes({ userTokens, accountTokens, store, report }));
     const urls = reachableUrls(server.url, options.advertised ? [] : [...options.dnsNames, ...options.ips]);
     const joining = { authority, accounts, group: groupReader(store), controlPlanes: () => urls, report };
     app.route('/', invitationRoutes({ ...joining, tokens }));
@@ -341,7 +375,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
 const OWN =
-  /^((resources|joins|join-evidence)\.sqlite.*|ca|join-tokens|revocations\.json|(admin|scrape)-token\.sha256|jwt-key\.pem|issuer-keys\.json|lost\+found)$/;
+  /^((resources|joins|join-evidence)\.sqlite.*|ca|join-tokens|revocations\.json|(admin|scrape)-token\.sha256|jwt-key\.pem|service-account-key\.pem|user-tokens\.json|issuer-keys\.json|lost\+found)$/;
 
 /** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
 async function openDataFolder(data: string): Promise<void> {

@@ -22,5 +22,6 @@ if (parent) {
     runtime,
     version: VERSION,
     proxy: (settings, given) => meshProxyPart(runtime, VERSION, settings, given),
+    envoy: async (settings, args) => (await import('./envoy/envoy-engine.ts')).envoyEngine(runtime, settings, args),
     startStatic: (settings, quit, sockets) => startStaticProxy(runtime, VERSION, settings, quit, sockets),
   });

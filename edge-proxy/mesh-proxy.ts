@@ -6,7 +6,7 @@
 import { decodeCertificates } from '../shared/identity/certificate.ts';
 import { parseWorkloadId } from '../shared/identity/spiffe.ts';
 import type { Node } from '../shared/xds/core.ts';
-import type { Snapshot } from '../shared/xds/discovery.ts';
+import type { Feature, Snapshot } from '../shared/xds/discovery.ts';
 import { type Admin, createAdmin, type ListenerState } from './admin/admin.ts';
 import type { HeldCertificates } from './admin/certs.ts';
 import type { ClusterState } from './admin/clusters.ts';
@@ -61,12 +61,22 @@ export interface ProxyPart extends ConfigTarget, OnDemandTraffic {
   close(): Promise<void>;
 }
 
+/** Another program that runs the traffic. */
+export interface Engine {
+  /** As a node of xDS. */
+  readonly userAgent: string;
+  /** Extensions of discovery that its config can be sent with. */
+  readonly features: readonly Feature[];
+}
+
 export interface MeshProxyDeps {
   readonly runtime: Runtime;
   readonly settings: MeshSettings;
   readonly version: string;
   /** Of this process, and no command that it starts. */
   readonly inheritedDescriptors: readonly number[];
+  /** Absent: a data plane of this process. */
+  readonly engine?: Engine | undefined;
   /** Called once there is an identity; rotations are reported by `identity.subscribe`. */
   readonly proxy: (identity: IdentityManager, settings: ProcessSettings, node: Node) => ProxyPart;
 }
@@ -164,11 +174,16 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     node: () => node,
     target: dns ? withDns(proxy, dns) : proxy,
     answersDns: dns !== undefined,
+    ...(dns && { onWhole: () => dns.complete() }),
     cache,
     trust,
     time: runtime,
     log,
-    onDemand: isOnDemand(settings) ? { traffic: proxy, unusedMs: settings['unused-host-seconds'] * 1000 } : undefined,
+    features: parts.engine && [...parts.engine.features, ...(dns ? (['tulle.dns'] as const) : [])],
+    onDemand:
+      isOnDemand(settings) && !parts.engine
+        ? { traffic: proxy, unusedMs: settings['unused-host-seconds'] * 1000 }
+        : undefined,
   });
   const prober = new WorkloadProber({
     runtime,
@@ -177,7 +192,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     log,
   });
   let ready = await discovery.restore();
-  if (ready) dns?.complete();
+  // The cache holds no part of what was sent in pages.
+  if (dns && (ready || dns.held.length > 0)) dns.complete();
   const stopFollowing = isAuto
     ? followAddress(address, findAddress, () => {
         const next = nodeNow();
@@ -229,7 +245,6 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   });
   const synced = discovery.synced.then(() => {
     ready = true;
-    dns?.complete();
   });
   const inForce = ready ? Promise.resolve() : synced;
   return {
@@ -304,7 +319,7 @@ async function leaveDiscovery(client: Pick<ControlPlanes, 'request'>, node: Node
 
 /** The xDS node of a proxy with these settings at an address. */
 function nodeOf(
-  { settings, version, runtime }: Pick<MeshProxyDeps, 'settings' | 'version' | 'runtime'>,
+  { settings, version, runtime, engine }: Pick<MeshProxyDeps, 'settings' | 'version' | 'runtime' | 'engine'>,
   ip: string,
 ): Node {
   return buildNode({
@@ -322,6 +337,7 @@ function nodeOf(
     locality: settings.locality,
     version,
     runtime: runtime.name,
+    userAgent: engine?.userAgent,
     appPorts: settings['app-port'],
     outboundBind: settings['outbound-bind'],
     httpProxyPort: settings['http-proxy-port'],

@@ -36,6 +36,9 @@ function setup() {
     proxy: () => {
       throw new Error('it is static');
     },
+    envoy: () => {
+      throw new Error('it is static');
+    },
     startStatic: async () => running,
   });
   return { signals, ready, stopped, application, startApplication, exit, ended };

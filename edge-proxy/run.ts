@@ -20,6 +20,11 @@ export interface ProcessDeps {
     settings: MeshProxyDeps['settings'],
     given: { readonly httpProxy: HttpProxyAccess | undefined; readonly sockets: InheritedSockets | undefined },
   ) => MeshProxyDeps['proxy'];
+  /** An Envoy in the place of the data plane. @param args Envoy's own */
+  readonly envoy: (
+    settings: MeshProxyDeps['settings'],
+    args: readonly string[],
+  ) => Promise<Required<Pick<MeshProxyDeps, 'proxy' | 'engine'>>>;
   readonly startStatic: (
     settings: StaticSettings,
     quit: () => void,
@@ -59,8 +64,9 @@ export async function runProcess(deps: ProcessDeps): Promise<void> {
 }
 
 /** An application's standard output is its own. */
-function chooseOutput(host: ProcessControl, { settings, command }: Settings): void {
-  const file = settings['log-file'];
+function chooseOutput(host: ProcessControl, parsed: Settings): void {
+  const file = parsed.settings['log-file'];
+  const command = commandOf(parsed);
   if (file === undefined && !command) return;
   try {
     host.redirectOutput(file);
@@ -69,9 +75,9 @@ function chooseOutput(host: ProcessControl, { settings, command }: Settings): vo
   }
 }
 
-async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed: Settings): Promise<void> {
+async function run({ runtime, version, proxy, envoy, startStatic }: ProcessDeps, parsed: Settings): Promise<void> {
   const host = runtime.process;
-  const { command } = parsed;
+  const command = commandOf(parsed);
   const sockets = takeSockets(host, parsed);
   const inheritedDescriptors = Object.values(sockets ?? {});
   let running: RunningProcess | undefined;
@@ -98,8 +104,10 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   if (parsed.kind === 'static') running = await startStatic(parsed.settings, quitByAdmin, sockets);
   else {
     const { settings } = parsed;
-    const part = proxy(settings, { httpProxy: access, sockets });
-    running = await startMeshProxy({ runtime, version, settings, proxy: part, inheritedDescriptors }, quitByAdmin);
+    const part = isEnvoy(parsed)
+      ? await envoy(settings, parsed.command ?? [])
+      : { proxy: proxy(settings, { httpProxy: access, sockets }) };
+    running = await startMeshProxy({ runtime, version, settings, ...part, inheritedDescriptors }, quitByAdmin);
   }
   await running.ready;
   // Config may come into force while the proxy drains: no application starts then.
@@ -133,6 +141,11 @@ async function run({ runtime, version, proxy, startStatic }: ProcessDeps, parsed
   stop(code);
 }
 
+const isEnvoy = (parsed: Settings): boolean => parsed.kind === 'mesh' && parsed.settings['envoy-path'] !== undefined;
+
+/** The application; undefined: there is none, as the words after `--` are those of Envoy. */
+const commandOf = (parsed: Settings) => (isEnvoy(parsed) ? undefined : parsed.command);
+
 /** @throws Error naming the variable or the flag: sockets and mode must go together */
 function takeSockets(host: ProcessControl, parsed: Settings): InheritedSockets | undefined {
   const sockets = readInheritedSockets(host.environment, host.pid);
@@ -143,7 +156,8 @@ function takeSockets(host: ProcessControl, parsed: Settings): InheritedSockets |
 
 function kindOf(parsed: Settings): string {
   if (parsed.kind === 'static') return 'proxy';
-  return parsed.settings.type === 'router' ? 'gateway' : 'sidecar';
+  const kind = parsed.settings.type === 'router' ? 'gateway' : 'sidecar';
+  return isEnvoy(parsed) ? `${kind} with Envoy` : kind;
 }
 
 /** @returns undefined where there is no HTTP proxy @throws Error naming the flag */

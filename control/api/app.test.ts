@@ -1,8 +1,11 @@
-import { beforeEach, describe, expect, it } from 'vitest';
-import { kinds, validate } from '../../shared/resources/index.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { kindOf, kinds, validate } from '../../shared/resources/index.ts';
+import type { Resource } from '../../shared/resources/resource.ts';
+import { ObjectLife } from '../lifecycle/object-life.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { createApi, createInitialNamespaces } from './app.ts';
+import { reviewKinds } from './openapi/review-kinds.ts';
 
 const virtualServices = '/apis/networking.istio.io/v1/namespaces/default/virtualservices';
 const configMaps = '/api/v1/namespaces/default/configmaps';
@@ -10,12 +13,21 @@ const services = '/api/v1/namespaces/default/services';
 
 let store: ResourceStore;
 let app: ReturnType<typeof createApi>;
+let life: ObjectLife;
 
 beforeEach(async () => {
   store = memoryStore({ historyLimit: 20 });
   await createInitialNamespaces(store);
   app = createApi({ store, kinds: { kinds, validate }, isAdmin: (token) => token === 'admin', version: '0.1.0' });
+  life = new ObjectLife({ store, kindOf, keyOf });
+  await life.start();
 });
+afterEach(() => life.stop());
+
+function keyOf({ apiVersion, kind: name, metadata: { namespace = '', name: resource } }: Resource) {
+  const kind = kindOf(apiVersion, name);
+  return kind && { group: kind.group, plural: kind.plural, namespace, name: resource };
+}
 
 interface Answer {
   status: number;
@@ -79,6 +91,21 @@ describe('authorization', () => {
     expect((await app.request(virtualServices, {}, { peerSpiffeId: 'spiffe://cluster.local/other' })).status).toBe(401);
     for (const path of ['/healthz', '/livez', '/readyz', '/version'])
       expect((await call('GET', path, undefined, { authorization: '' })).status).toBe(200);
+  });
+
+  it('obeys impersonation: the request has the rights of that user alone', async () => {
+    const created = await call('POST', virtualServices, virtualService('a'), { 'impersonate-user': 'jane' });
+    expect(created).toMatchObject({
+      status: 403,
+      body: {
+        reason: 'Forbidden',
+        details: { group: 'networking.istio.io', kind: 'virtualservices' },
+        message:
+          'virtualservices.networking.istio.io is forbidden: User "jane" cannot create resource "virtualservices" in API group "networking.istio.io" in the namespace "default"',
+      },
+    });
+    expect((await call('GET', `${virtualServices}/a`)).status).toBe(404);
+    expect((await call('GET', '/apis', undefined, { 'impersonate-group': 'system:masters' })).status).toBe(400);
   });
 });
 
@@ -165,7 +192,19 @@ describe('resources', () => {
     ['__proto__', 'POST', configMaps, '{"__proto__":{}}', 400, 'BadRequest'],
     ['deep nesting', 'POST', configMaps, `${'['.repeat(200)}${']'.repeat(200)}`, 400, 'BadRequest'],
     ['too much', 'POST', configMaps, configMap('a', { a: 'x'.repeat(3 * 1024 * 1024) }), 413, 'RequestEntityTooLarge'],
-    ['a collection', 'DELETE', configMaps, undefined, 405, 'MethodNotAllowed'],
+    ['all namespaces together', 'DELETE', '/api/v1/namespaces', undefined, 405, 'MethodNotAllowed'],
+    ['a collection of all namespaces', 'DELETE', '/api/v1/configmaps', undefined, 405, 'MethodNotAllowed'],
+    ['an unknown propagation', 'DELETE', `${configMaps}/here`, { propagationPolicy: 'No' }, 422, 'Invalid'],
+    ['a stale uid', 'DELETE', `${configMaps}/here`, { preconditions: { uid: 'x' } }, 409, 'Conflict'],
+    [
+      'a precondition of another type',
+      'DELETE',
+      `${configMaps}/here`,
+      { preconditions: { uid: 1 } },
+      400,
+      'BadRequest',
+    ],
+    ['an unknown field selector', 'GET', `${configMaps}?fieldSelector=data.a%3Db`, undefined, 400, 'BadRequest'],
     ['POST to an item', 'POST', `${configMaps}/here`, configMap('here', {}), 405, 'MethodNotAllowed'],
     ['an unknown kind', 'GET', '/apis/networking.istio.io/v1/nothings', undefined, 404, 'NotFound'],
     ['an unknown version', 'GET', '/apis/networking.istio.io/v9/gateways', undefined, 404, 'NotFound'],
@@ -287,16 +326,86 @@ describe('resources', () => {
     const stored = await call('POST', '/api/v1/namespaces/shop/secrets', secret);
     expect(stored.body).toMatchObject({ type: 'Opaque', data: { a: 'Yg==' } });
     expect(stored.body.stringData).toBeUndefined();
-    expect((await call('DELETE', '/api/v1/namespaces/shop')).status).toBe(200);
+    const deleted = await call('DELETE', '/api/v1/namespaces/shop');
+    expect(deleted).toMatchObject({ status: 200, body: { kind: 'Namespace', status: { phase: 'Terminating' } } });
+    await vi.waitFor(async () => expect((await call('GET', '/api/v1/namespaces/shop')).status).toBe(404));
     expect(await store.get({ group: '', plural: 'secrets', namespace: 'shop', name: 's' })).toBeUndefined();
   });
 
-  it('refuses to delete a resource with finalizers', async () => {
-    const held = configMap('held', {});
-    await call('POST', configMaps, { ...held, metadata: { name: 'held', finalizers: ['example.com/hold'] } });
-    expect((await call('DELETE', `${configMaps}/held`)).body).toMatchObject({ code: 409, reason: 'Conflict' });
-    await patch(`${configMaps}/held`, 'merge-patch', { metadata: { finalizers: null } });
-    expect((await call('DELETE', `${configMaps}/held`)).status).toBe(200);
+  it('deletes a collection by selectors, or nothing in a dry run, and answers with what it deleted', async () => {
+    await call('POST', configMaps, configMap('a', {}, { app: 'web' }));
+    await call('POST', configMaps, configMap('b', {}, { app: 'web' }));
+    await call('POST', configMaps, configMap('c', {}));
+    const names = async () =>
+      (await call('GET', configMaps)).body.items.map((item: { metadata: { name: string } }) => item.metadata.name);
+    const selected = `${configMaps}?labelSelector=app%3Dweb`;
+    const pretended = await call('DELETE', selected, { kind: 'DeleteOptions', dryRun: ['All'] });
+    expect(pretended.body).toMatchObject({ kind: 'ConfigMapList', items: [{ metadata: { name: 'a' } }, {}] });
+    expect(await names()).toEqual(['a', 'b', 'c']);
+    expect((await call('DELETE', `${selected}&fieldSelector=metadata.name!%3Da`)).body.items).toHaveLength(1);
+    expect(await names()).toEqual(['a', 'c']);
+    await call('DELETE', configMaps);
+    expect(await names()).toEqual([]);
+  });
+
+  it('takes apiVersion and kind from the path where a body has none', async () => {
+    const { apiVersion: _, kind: __, ...untyped } = configMap('a', { one: '1' });
+    expect((await call('POST', `${configMaps}/`, untyped)).body).toMatchObject({ apiVersion: 'v1', kind: 'ConfigMap' });
+    const replaced = await call('PUT', `${configMaps}/a`, { metadata: { name: 'a' }, data: { two: '2' } });
+    expect(replaced.body.data).toEqual({ two: '2' });
+  });
+
+  it('refuses answers in protobuf alone, and chooses JSON where both are accepted', async () => {
+    const protobuf = 'application/vnd.kubernetes.protobuf';
+    expect((await call('GET', configMaps, undefined, { accept: protobuf })).body.code).toBe(406);
+    const both = await call('GET', configMaps, undefined, { accept: `${protobuf},application/json` });
+    expect(both.body.kind).toBe('ConfigMapList');
+  });
+
+  it('holds a resource with finalizers until the last is taken off', async () => {
+    const held = {
+      ...configMap('held', {}),
+      metadata: { name: 'held', finalizers: ['example.com/a', 'example.com/b'] },
+    };
+    const dated = { ...held.metadata, deletionTimestamp: '2000-01-01T00:00:00Z' };
+    expect(
+      (await call('POST', configMaps, { ...held, metadata: dated })).body.metadata.deletionTimestamp,
+    ).toBeUndefined();
+    const marked = await call('DELETE', `${configMaps}/held`);
+    const { deletionTimestamp } = marked.body.metadata;
+    expect(marked).toMatchObject({
+      status: 200,
+      body: { kind: 'ConfigMap', metadata: { deletionTimestamp: expect.stringMatching(/Z$/), generation: 2 } },
+    });
+    expect((await call('DELETE', `${configMaps}/held`)).body.metadata).toEqual(marked.body.metadata);
+    const accepted = await call('DELETE', `${configMaps}/held`, { orphanDependents: false });
+    expect(accepted.status).toBe(202);
+    const added = await patch(`${configMaps}/held`, 'merge-patch', { metadata: { finalizers: ['example.com/c'] } });
+    expect(added.body).toMatchObject({ code: 422, details: { causes: [{ field: 'metadata.finalizers' }] } });
+    const kept = await call('PUT', `${configMaps}/held`, {
+      ...configMap('held', {}),
+      metadata: { name: 'held', finalizers: ['example.com/b'] },
+    });
+    expect(kept.body.metadata).toMatchObject({ deletionTimestamp, finalizers: ['example.com/b'] });
+    const last = await patch(`${configMaps}/held`, 'merge-patch', { metadata: { finalizers: null } });
+    expect(last.body.metadata.name).toBe('held');
+    expect((await call('GET', `${configMaps}/held`)).status).toBe(404);
+  });
+
+  it('refuses new content to a namespace that is being deleted', async () => {
+    await call('POST', '/api/v1/namespaces', named('Namespace', 'shop'));
+    const inShop = configMaps.replace('default', 'shop');
+    const held = { ...configMap('held', {}), metadata: { name: 'held', finalizers: ['example.com/hold'] } };
+    await call('POST', inShop, held);
+    await call('DELETE', '/api/v1/namespaces/shop');
+    expect((await call('POST', inShop, configMap('late', {}))).body).toMatchObject({
+      code: 403,
+      message:
+        'configmaps "late" is forbidden: unable to create new content in namespace shop because it is being terminated',
+      details: { causes: [{ reason: 'NamespaceTerminating' }] },
+    });
+    await patch(`${inShop}/held`, 'merge-patch', { metadata: { finalizers: null } });
+    await vi.waitFor(async () => expect((await call('GET', '/api/v1/namespaces/shop')).status).toBe(404));
   });
 
   it('counts the values of ConfigMaps and Secrets in their tables', async () => {
@@ -420,7 +529,9 @@ describe('discovery documents', () => {
     for (const { name, versions } of groups.groups as { name: string; versions: { version: string }[] }[])
       for (const { version } of versions) {
         const { body } = await call('GET', `/apis/${name}/${version}`);
-        const served = kinds.filter((kind) => kind.group === name && kind.versions.includes(version));
+        const served = [...kinds, ...reviewKinds].filter(
+          (kind) => kind.group === name && kind.versions.includes(version),
+        );
         expect(body.resources.map((resource: { name: string }) => resource.name)).toEqual(
           served.map((kind) => kind.plural),
         );

@@ -1,9 +1,11 @@
 /** The control API: Kubernetes' REST paths over a ResourceStore. */
 import { Hono } from 'hono';
-import type { ResourceStore } from '../store/store.ts';
+import type { ResourceKey, ResourceStore } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
-import { type AdminCheck, authenticate, requireAdmin } from './auth.ts';
+import { requirePathAccess } from './access/permission.ts';
+import { reviewRoutes, type TokenHolder } from './access/reviews.ts';
+import { type Authentication, authenticate } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import type { Neighbours } from './neighbours.ts';
 import { observe } from './observe.ts';
@@ -12,11 +14,12 @@ import type { ResourceKinds } from './resources/kinds.ts';
 import { resourceApi } from './resources/resources.ts';
 import { pathNotFound, respondToError } from './resources/status.ts';
 
-export interface ApiDependencies {
+export interface ApiDependencies extends Authentication {
   store: ResourceStore;
   /** `{ kinds, validate }` of shared/resources. */
   kinds: ResourceKinds;
-  isAdmin: AdminCheck;
+  /** Of tokens that a TokenReview asks about. Default: there are none. */
+  holderOf?: TokenHolder;
   /** Tulle's version, as `0.1.0`. */
   version: string;
   /** Of `store`; default: one that lists the store at the first write. */
@@ -30,6 +33,10 @@ export interface ApiDependencies {
 
 /** Exist in every mesh and may not be deleted. */
 const initialNamespaces = ['default', 'istio-system'] as const;
+
+export function isInitialNamespace({ group, plural, name }: ResourceKey): boolean {
+  return group === '' && plural === 'namespaces' && (initialNamespaces as readonly string[]).includes(name);
+}
 
 /** Creates the initial namespaces that are missing. Call once, before the API is served. */
 export async function createInitialNamespaces(store: ResourceStore): Promise<void> {
@@ -46,20 +53,22 @@ export async function createInitialNamespaces(store: ResourceStore): Promise<voi
 
 /**
  * The app. It sets `caller` for every path, so that further routes (certificates, discovery) can be mounted on it with
- * `app.route('/', other)`; the resource API itself accepts only the admin.
+ * `app.route('/', other)`; what users may do in the resource API is what roles grant them.
  */
 export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
-  const { store, kinds, isAdmin, version, ready = () => true, report = () => {} } = dependencies;
-  const app = new Hono<ApiEnv>();
+  const { store, kinds, version, ready = () => true, report = () => {} } = dependencies;
+  // A trailing slash means the same path, as in Kubernetes.
+  const app = new Hono<ApiEnv>({ strict: false });
   app.onError(respondToError(report));
   app.notFound((c) => c.json(pathNotFound().toStatus(), 404));
   if (dependencies.events) app.use('*', observe(dependencies.events));
-  app.use('*', authenticate(isAdmin));
-  for (const path of ['/api', '/api/*', '/apis', '/apis/*']) app.use(path, requireAdmin);
+  app.use('*', authenticate(dependencies));
+  for (const base of ['/api', '/apis', '/openapi']) app.use(`${base}/*`, requirePathAccess);
   app.get('/version', (c) => c.json(versionDocument(version)));
   for (const path of ['/healthz', '/livez']) app.get(path, (c) => c.text('ok'));
   app.get('/readyz', (c) => (ready() ? c.text('ok') : c.text('not ready', 503)));
   app.route('/', apiDocuments(kinds.kinds));
+  app.route('/', reviewRoutes(dependencies.holderOf ?? (async () => undefined)));
   app.route(
     '/',
     resourceApi({ store, kinds, protectedNamespaces: initialNamespaces, report, neighbours: dependencies.neighbours }),

@@ -7,10 +7,7 @@ import type { ApiEnv } from './caller.ts';
 /** `who` returns the caller's kind, with tokens accepted below /v3 only. */
 function app(verify: (token: string) => Promise<{ spiffeId: string }>) {
   const api = new Hono<ApiEnv>();
-  api.use(
-    '*',
-    authenticate((token) => token === 'admin'),
-  );
+  api.use('*', authenticate({ isAdmin: (token) => token === 'admin' }));
   api.use('/v3/*', acceptWorkloadTokens(verify));
   api.all('*', (c) => c.json(c.get('caller')));
   return async (path: string, token: string, peerSpiffeId?: string) => {
@@ -47,7 +44,7 @@ describe('workload tokens', () => {
     const who = app(() => Promise.reject(new Error('must not be called')));
     const peer = 'spiffe://cluster.local/ns/default/sa/other';
     expect(await who('/v3/x', 'jwt', peer)).toMatchObject({ kind: 'workload', spiffeId: peer });
-    expect(await who('/v3/x', 'admin')).toEqual({ kind: 'admin' });
+    expect(await who('/v3/x', 'admin')).toMatchObject({ kind: 'user', name: 'admin' });
   });
 
   it('an internal error in verification fails the request, the caller is not anonymous', async () => {

@@ -36,11 +36,9 @@ describe('the admin token', () => {
 
 describe('authenticate', () => {
   const app = new Hono<ApiEnv>();
-  app.use(
-    '*',
-    authenticate((token) => token === 'right'),
-  );
+  app.use('*', authenticate({ isAdmin: (token) => token === 'right' }));
   app.get('/', (c) => c.json(c.get('caller')));
+  const admin = { kind: 'user', name: 'admin', groups: ['system:masters', 'system:authenticated'] };
   const caller = async (authorization?: string, peerSpiffeId?: string) => {
     const init = authorization === undefined ? {} : { headers: { authorization } };
     return (await app.request('/', init, peerSpiffeId === undefined ? {} : { peerSpiffeId })).json();
@@ -48,8 +46,8 @@ describe('authenticate', () => {
   const reviews = 'spiffe://cluster.local/ns/shop/sa/reviews';
 
   it('knows the admin by token, a workload by certificate, and no other caller', async () => {
-    expect(await caller('Bearer right')).toEqual({ kind: 'admin' });
-    expect(await caller('bearer  right', reviews)).toEqual({ kind: 'admin' });
+    expect(await caller('Bearer right')).toEqual(admin);
+    expect(await caller('bearer  right', reviews)).toEqual(admin);
     const workload = {
       kind: 'workload',
       spiffeId: reviews,

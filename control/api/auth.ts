@@ -1,11 +1,20 @@
-/** Who is calling: the admin by bearer token, a workload by the certificate the TLS server verified, or anonymous. */
+/** Who is calling: a user by bearer token or client certificate, a workload by the certificate the TLS server verified, or anonymous. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
+import { type Authorizer, authorizer } from '../access/authorizer.ts';
+import {
+  asksImpersonation,
+  ImpersonationError,
+  impersonatedUser,
+  impersonationRequests,
+} from '../access/impersonation.ts';
+import { ADMIN, authenticated, type User } from '../access/user.ts';
 import { readIfPresent, writeDurably } from '../ca/files.ts';
+import { requireAccess } from './access/permission.ts';
 import type { ApiEnv, Caller } from './caller.ts';
-import { forbidden, unauthorized } from './resources/status.ts';
+import { badRequest, unauthorized } from './resources/status.ts';
 
 /** Stores the hash of the admin token, never the token. */
 export interface TokenStore {
@@ -53,14 +62,48 @@ export function checkAgainst(hash: string): AdminCheck {
 
 export const sha256 = (text: string) => createHash('sha256').update(text).digest();
 
-/** Sets `caller` for every request. An unknown bearer token leaves the caller anonymous (join tokens are not accepted here). */
-export function authenticate(isAdmin: AdminCheck): MiddlewareHandler<ApiEnv> {
+/** The user that presents a bearer token; undefined: it is no user's, or not valid any more. */
+export type UserTokenCheck = (token: string) => Promise<User | undefined>;
+
+export interface Authentication {
+  readonly isAdmin: AdminCheck;
+  /** Of tokens other than the admin's. Default: there are none. */
+  readonly userOf?: UserTokenCheck;
+  /** Default: only the group `system:masters` may do anything. */
+  readonly authorizer?: Authorizer;
+}
+
+/**
+ * Sets `caller` and `authorizer` for every request. An unknown bearer token leaves the caller anonymous (join tokens are not
+ * accepted here). Impersonation is obeyed for those who may, else refused. @throws ApiError 400, 403
+ */
+export function authenticate(given: Authentication): MiddlewareHandler<ApiEnv> {
+  const decide = given.authorizer ?? authorizer();
   return async function authenticate(c, next) {
-    const caller = callerOf(isAdmin, c.req.header('authorization'), c.env ?? {});
-    if (caller.kind === 'admin') c.env?.authenticated?.('admin');
+    const caller = await callerOf(given, c.req.header('authorization'), c.env ?? {});
+    if (caller.kind === 'user') c.env?.authenticated?.(caller.name);
+    c.set('authorizer', decide);
     c.set('caller', caller);
+    if (asksImpersonation(c.req.raw.headers)) c.set('caller', impersonated(c, caller));
     await next();
   };
+}
+
+/** Whom the caller acts as. @throws ApiError 403; 400 for headers that Kubernetes does not have */
+function impersonated(c: Context<ApiEnv>, caller: Caller): Caller {
+  const requests = requestsOf(c.req.raw.headers);
+  for (const attributes of requests) requireAccess(c, attributes, caller);
+  if (caller.kind !== 'user') throw unauthorized();
+  const { kind: _, impersonator: _none, ...impersonator } = caller;
+  return { kind: 'user', ...impersonatedUser(requests), impersonator };
+}
+
+function requestsOf(headers: Headers) {
+  try {
+    return impersonationRequests(headers);
+  } catch (error) {
+    throw error instanceof ImpersonationError ? badRequest(error.message) : error;
+  }
 }
 
 /** The workload that presents a JWT-SVID for the control plane's audience. @throws JwtSvidError */
@@ -99,13 +142,15 @@ export function bearer(authorization: string | undefined): string | undefined {
   return /^Bearer +([!-~]{1,4096})$/i.exec(authorization ?? '')?.[1];
 }
 
-function callerOf(
-  isAdmin: AdminCheck,
+async function callerOf(
+  { isAdmin, userOf }: Authentication,
   authorization: string | undefined,
-  { peerSpiffeId, peerCertificate }: Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'peerCertificate'>,
-): Caller {
+  { peerSpiffeId, peerCertificate, peerUser }: Partial<ApiEnv['Bindings']>,
+): Promise<Caller> {
   const token = bearer(authorization);
-  if (token && isAdmin(token)) return { kind: 'admin' };
+  if (token !== undefined && isAdmin(token)) return { kind: 'user', ...ADMIN };
+  const user = (token === undefined ? undefined : await userOf?.(token)) ?? peerUser;
+  if (user) return { kind: 'user', ...authenticated(user) };
   const peer = peerSpiffeId === undefined ? undefined : workload(peerSpiffeId);
   if (!peer) return { kind: 'anonymous' };
   return peerCertificate ? { ...peer, certificate: peerCertificate } : peer;
@@ -119,12 +164,3 @@ function workload(spiffeId: string): (Caller & { kind: 'workload' }) | undefined
     return undefined;
   }
 }
-
-/** Requires the admin. @throws ApiError 401 anonymous, 403 workload */
-export const requireAdmin: MiddlewareHandler<ApiEnv> = async function requireAdmin(c, next) {
-  const caller = c.get('caller');
-  if (caller.kind === 'anonymous') throw unauthorized();
-  if (caller.kind === 'workload')
-    throw forbidden(`${caller.spiffeId} may not use the resource API: it requires the admin token`);
-  await next();
-};

@@ -3,7 +3,7 @@ import { Hono } from 'hono';
 import * as z from 'zod';
 import { RotationError } from '../ca/authority.ts';
 import type { CaShown, RotationDriver } from '../ca/rotation/root-rotation.ts';
-import { requireAdmin } from './auth.ts';
+import { permission } from './access/permission.ts';
 import type { ApiEnv } from './caller.ts';
 import { readRequest, rfc3339 } from './identity-body.ts';
 import { ApiError, respondToError } from './resources/status.ts';
@@ -21,9 +21,11 @@ export function authorityRoutes(driver: RotationDriver, report: (error: unknown)
   app.onError((error, c) =>
     respondToError(report)(error instanceof RotationError ? new ApiError(409, 'Conflict', error.message) : error, c),
   );
-  app.get('/v1/ca', requireAdmin, (c) => c.json(shown(driver.show())));
-  app.post('/v1/ca/rotate', requireAdmin, async (c) => c.json(shown(await driver.rotate())));
-  app.post('/v1/ca/retire', requireAdmin, async (c) => {
+  app.get('/v1/ca', permission('get', 'certificateauthorities'), (c) => c.json(shown(driver.show())));
+  app.post('/v1/ca/rotate', permission('create', 'certificateauthorities/rotate'), async (c) =>
+    c.json(shown(await driver.rotate())),
+  );
+  app.post('/v1/ca/retire', permission('create', 'certificateauthorities/retire'), async (c) => {
     const { force = false } = await readRequest(c, RetireRequest, LIMITS);
     return c.json(shown(await driver.retire(force)));
   });

@@ -1,4 +1,7 @@
 import type { Validity } from '../../shared/identity/verify.ts';
+import type { Attributes } from '../access/attributes.ts';
+import type { Authorizer } from '../access/authorizer.ts';
+import type { User } from '../access/user.ts';
 import type { BodyBudget } from './server/body-budget.ts';
 
 /** The X.509-SVID of a client; `serial` is lower-case hexadecimal without leading zeros. */
@@ -9,7 +12,8 @@ export interface PeerCertificate extends Validity {
 /** Who is calling the control API, from the TLS layer and the bearer token. Set once per request, before any route. */
 export type Caller =
   | { kind: 'anonymous' }
-  | { kind: 'admin' }
+  /** A person or a program that uses the control API; `impersonator`: who acts as that user. */
+  | UserCaller
   /** A workload that presented a verified SVID (client certificate, or JWT-SVID for the control plane's audience). */
   | {
       kind: 'workload';
@@ -23,11 +27,22 @@ export type Caller =
       certificate?: PeerCertificate;
     };
 
+/** How a request was authorized, for the audit log. */
+export interface Decision {
+  readonly attributes: Attributes;
+  /** undefined: it was forbidden. */
+  readonly reason: string | undefined;
+}
+
+export type UserCaller = { kind: 'user'; impersonator?: User } & User;
+
 /** The environment of every hono app under control/api. */
 export interface ApiEnv {
   Bindings: {
     /** SPIFFE id of a client certificate that the TLS server verified itself. */
     peerSpiffeId?: string;
+    /** The user of a client certificate that the TLS server verified itself; never with `peerSpiffeId`. */
+    peerUser?: User;
     /** That certificate. */
     peerCertificate?: PeerCertificate;
     remoteAddress?: string;
@@ -36,5 +51,5 @@ export interface ApiEnv {
     /** Says that the caller proved an identity otherwise: its connection counts as that identity's. */
     authenticated?: (identity: string) => void;
   };
-  Variables: { caller: Caller; dryRun?: boolean };
+  Variables: { caller: Caller; authorizer?: Authorizer; decision?: Decision; dryRun?: boolean };
 }

@@ -46,7 +46,7 @@ beforeAll(async () => {
   accounts = await Accounts.open(store, { load: async () => [], record: async () => {} });
   joins = await openJoins(join(folder, 'joins.sqlite'), { graceMs: 0 });
   app = new Hono<ApiEnv>();
-  app.use(authenticate((token) => token === 'admin-token'));
+  app.use(authenticate({ isAdmin: (token) => token === 'admin-token' }));
   app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids }));
 });
 afterAll(() => joins.close());

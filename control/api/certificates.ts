@@ -1,5 +1,6 @@
 /** Identity over HTTP: join tokens, X.509-SVIDs, JWT-SVIDs, and the public keys to verify them with. */
 import { type Context, Hono } from 'hono';
+import type { JSONWebKeySet } from 'jose';
 import * as z from 'zod';
 import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { formatWorkloadId, parseWorkloadId } from '../../shared/identity/spiffe.ts';
@@ -24,7 +25,8 @@ import {
 import { JoinError, type Joins, joinByToken, type NewJoin } from '../ca/joins.ts';
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
-import { bearer, requireAdmin } from './auth.ts';
+import { permission, requirePermission, requireUser } from './access/permission.ts';
+import { bearer } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { DnsLabel, DnsSubdomain, readRequest, rfc3339, secretAnswer } from './identity-body.ts';
 import { ApiError, badRequest, forbidden, respondToError } from './resources/status.ts';
@@ -55,6 +57,8 @@ export interface CertificateRoutesOptions {
   accounts: Accounts;
   joins: Joins;
   jwtSvids: JwtSvids;
+  /** Public keys of every token that the control plane signs. Default: those of JWT-SVIDs. */
+  published?: JSONWebKeySet;
   events?: ControlEvents;
   /** Reports internal errors; details are not sent to clients. */
   report?: (error: unknown) => void;
@@ -63,17 +67,17 @@ export interface CertificateRoutesOptions {
 /**
  * The routes; times in answers are RFC 3339. Mount behind `authenticate`.
  *
- * - `POST /v1/join-tokens` (admin) {namespace, serviceAccount, ttlSeconds?} -> {token, expires}
- * - `GET /v1/join-tokens?namespace=` (admin) -> {tokens: [{id, namespace, serviceAccount, state, uses, usesLeft, expires, group?, labels?, ephemeral?}]};
+ * - `POST /v1/join-tokens` {namespace, serviceAccount, ttlSeconds?} -> {token, expires}
+ * - `GET /v1/join-tokens?namespace=` -> {tokens: [{id, namespace, serviceAccount, state, uses, usesLeft, expires, group?, labels?, ephemeral?}]};
  *   secrets are not kept
- * - `DELETE /v1/join-tokens/ID` (admin) -> the token as it is then
- * - `GET /v1/revocations` (admin) -> {revocations: [{namespace, serviceAccount, since}]}
- * - `POST /v1/revocations` (admin) {namespace, serviceAccount}: takes the account's unused tokens and its identity back, and
+ * - `DELETE /v1/join-tokens/ID` -> the token as it is then
+ * - `GET /v1/revocations` -> {revocations: [{namespace, serviceAccount, since}]}
+ * - `POST /v1/revocations` {namespace, serviceAccount}: takes the account's unused tokens and its identity back, and
  *   revokes its joins
  * - `POST /v1/certificates` {csr, token?, ttlSeconds?} -> {certificateChain, trustBundle, notAfter}
  * - `POST /v1/jwt-svids` {audience, token?, ttlSeconds?} -> {token, expires}; 403 for the token of an invitation with a group, or
  *   that is ephemeral
- * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`; `GET /.well-known/openid-configuration`
+ * - `GET /v1/trust-bundle` -> {trustDomain, trustBundle}; `GET /keys`, also `GET /openid/v1/jwks`; `GET /.well-known/openid-configuration`
  *
  * The caller is identified by the join token in the body, else by the client certificate, else (JWT-SVIDs only) by a JWT-SVID
  * for the control plane's audience as bearer token.
@@ -89,18 +93,21 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     return respondToError(options.report ?? (() => {}))(refused, c);
   });
 
-  app.post('/v1/join-tokens', requireAdmin, async (c) => {
+  app.post('/v1/join-tokens', requireUser, async (c) => {
     const { namespace, serviceAccount, ttlSeconds: ttl } = await readRequest(c, JoinTokenRequest, REQUEST);
+    requirePermission(c, { verb: 'create', resource: 'jointokens', namespace });
     await accounts.check({ namespace, serviceAccount });
     const { token, expires } = await tokens.create({ namespace, serviceAccount }, ttl);
     return secretAnswer(c, { token, expires: rfc3339(expires) });
   });
 
-  app.get('/v1/join-tokens', requireAdmin, async (c) =>
-    c.json({ tokens: (await tokens.list(c.req.query('namespace'))).map(shown) }),
-  );
+  app.get('/v1/join-tokens', async (c) => {
+    const namespace = c.req.query('namespace');
+    requirePermission(c, { verb: 'list', resource: 'jointokens', namespace });
+    return c.json({ tokens: (await tokens.list(namespace)).map(shown) });
+  });
 
-  app.delete('/v1/join-tokens/:id', requireAdmin, async (c) => {
+  app.delete('/v1/join-tokens/:id', permission('delete', 'jointokens'), async (c) => {
     const revoked = await tokens.revoke(c.req.param('id'));
     if (!revoked) throw new ApiError(404, 'NotFound', `join token "${c.req.param('id')}" is not known here`);
     if (revoked.state === 'used')
@@ -108,12 +115,13 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     return c.json(shown(revoked));
   });
 
-  app.get('/v1/revocations', requireAdmin, (c) =>
+  app.get('/v1/revocations', permission('list', 'revocations'), (c) =>
     c.json({ revocations: accounts.list().map(({ since, ...claim }) => ({ ...claim, since: rfc3339(since) })) }),
   );
 
-  app.post('/v1/revocations', requireAdmin, async (c) => {
+  app.post('/v1/revocations', requireUser, async (c) => {
     const claim = await readRequest(c, RevocationRequest, REQUEST);
+    requirePermission(c, { verb: 'create', resource: 'revocations', namespace: claim.namespace });
     await accounts.revoke(claim);
     for (const { id, serviceAccount, state } of await tokens.list(claim.namespace))
       if (serviceAccount === claim.serviceAccount && state === 'unused') await tokens.revoke(id);
@@ -154,7 +162,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     c.json({ trustDomain: authority.trustDomain, trustBundle: authority.trustBundle }),
   );
   app.get('/.well-known/openid-configuration', (c) => c.json(jwtSvids.discovery));
-  app.get('/keys', (c) => c.json(jwtSvids.jwks));
+  for (const path of ['/keys', '/openid/v1/jwks']) app.get(path, (c) => c.json(options.published ?? jwtSvids.jwks));
   return app;
 
   async function revokeJoins({ namespace, serviceAccount }: JoinClaim, reason: string): Promise<void> {
@@ -207,7 +215,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
 
   function workloadCaller(c: Context<ApiEnv>): string {
     const caller = c.get('caller');
-    if (caller.kind === 'admin') throw forbidden('the admin has no workload identity: give a join token');
+    if (caller.kind === 'user') throw forbidden('a user has no workload identity: give a join token');
     if (caller.kind === 'anonymous') {
       throw new ApiError(401, 'Unauthorized', 'give a join token, or the certificate you hold as client certificate');
     }

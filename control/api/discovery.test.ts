@@ -1,6 +1,8 @@
 import { Hono } from 'hono';
 import { describe, expect, it, vi } from 'vitest';
 import { MAX_POLL_NAMES, TYPE_URLS } from '../../shared/xds/discovery.ts';
+import { authorizer } from '../access/authorizer.ts';
+import { ADMIN } from '../access/user.ts';
 import { fixedCompile } from '../compile/testing/fixed-compile.ts';
 import { DiscoveryService } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
@@ -35,6 +37,7 @@ function api(caller: Caller, limits: Partial<SessionLimits> = {}) {
     const app = new Hono<ApiEnv>();
     app.use(async (c, next) => {
       c.set('caller', who);
+      c.set('authorizer', authorizer());
       await next();
     });
     return app.route('/', routes);
@@ -87,7 +90,7 @@ describe('discovery routes', () => {
     expect(disguised.status).toBe(403);
     expect(await disguised.json()).toMatchObject({ message: expect.stringContaining('node.id: ') });
     expect((await post(as({ kind: 'anonymous' }), poll())).status).toBe(401);
-    expect((await post(as({ kind: 'admin' }), poll())).status).toBe(403);
+    expect((await post(as({ kind: 'user', ...ADMIN }), poll())).status).toBe(403);
   });
 
   it.each([
@@ -203,7 +206,7 @@ describe('discovery routes', () => {
   it('shows proxies and their config to admins only, without private keys', async () => {
     const { app, as } = api(workload);
     await post(app, poll());
-    const admin = as({ kind: 'admin' });
+    const admin = as({ kind: 'user', ...ADMIN });
     expect((await app.request('/v1/proxies')).status).toBe(403);
     const { proxies } = (await (await admin.request('/v1/proxies')).json()) as { proxies: { id: string }[] };
     expect(proxies).toMatchObject([

@@ -1,6 +1,6 @@
 /** Routes of discovery: the proxies' long-poll, and the operators' queries about proxies. */
 
-import { type Context, Hono } from 'hono';
+import { Hono } from 'hono';
 import { redacted } from '../../shared/log/redact.ts';
 import {
   DiscoveryPoll,
@@ -14,6 +14,7 @@ import { answerBody } from '../discovery/answer.ts';
 import { CompressedBlocks } from '../discovery/compressed-blocks.ts';
 import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import { RegistrationError } from '../workloads/registration-error.ts';
+import { requirePermission } from './access/permission.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { callersNode, checkNodeSize } from './caller-node.ts';
 import { ApiError, badRequest, forbidden, respondToError, unauthorized } from './resources/status.ts';
@@ -54,12 +55,12 @@ export function discoveryApi(discovery: DiscoveryService, report: (error: unknow
   });
 
   app.get('/v1/proxies', (c) => {
-    requireAdminOf(c);
+    requirePermission(c, { verb: 'list', resource: 'proxies' });
     return c.json({ proxies: discovery.status() });
   });
 
   app.get('/v1/proxies/:id/config', (c) => {
-    requireAdminOf(c);
+    requirePermission(c, { verb: 'get', resource: 'proxies/config' });
     const type = c.req.query('type');
     if (type !== undefined && !isType(type))
       throw badRequest(`type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
@@ -116,12 +117,6 @@ function permitted(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): 
 /** A session opened with a certificate cannot be continued with a token. */
 const ownerOf = ({ spiffeId, byToken }: Caller & { kind: 'workload' }): string =>
   byToken ? `${spiffeId} by token` : spiffeId;
-
-function requireAdminOf(c: Context<ApiEnv>): void {
-  const { kind } = c.get('caller');
-  if (kind === 'anonymous') throw unauthorized('needs an admin token');
-  if (kind !== 'admin') throw forbidden('needs an admin token');
-}
 
 /** A service's errors as responses. All others are internal errors. */
 function refusal(error: Error): Error {

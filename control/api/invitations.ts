@@ -9,7 +9,7 @@ import { type JoinTokens, joinTokenTtlSeconds, joinTokenUses, TokenLimitError } 
 import { addedLabelViolation } from '../workloads/added-labels.ts';
 import { templateOf } from '../workloads/group-template.ts';
 import type { GroupReader } from '../workloads/read-group.ts';
-import { requireAdmin } from './auth.ts';
+import { requirePermission, requireUser } from './access/permission.ts';
 import type { ApiEnv } from './caller.ts';
 import { DnsLabel, DnsSubdomain, invalidRequest, readRequest, rfc3339, secretAnswer } from './identity-body.ts';
 import { ApiError, forbidden, respondToError } from './resources/status.ts';
@@ -68,9 +68,10 @@ export function invitationRoutes(options: InvitationRoutesOptions): Hono<ApiEnv>
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => respondToError(report)(refusal(error), c));
 
-  app.post('/v1/invitations', requireAdmin, async (c) => {
+  app.post('/v1/invitations', requireUser, async (c) => {
     const request = await readRequest(c, InvitationRequest, REQUEST);
     const { namespace, group, uses, ttlSeconds, ephemeral, labels = {} } = request;
+    requirePermission(c, { verb: 'create', resource: 'invitations', namespace });
     const { serviceAccount, labels: held } = await subjectOf(request, groupOf);
     checkLabels(held, labels);
     await accounts.check({ namespace, serviceAccount });

@@ -71,7 +71,7 @@ beforeEach(async () => {
 
 function build(judges: Judges, limits = new WorkLimits()): Hono<ApiEnv> {
   const made = new Hono<ApiEnv>();
-  made.use(authenticate((token) => token === 'admin-token'));
+  made.use(authenticate({ isAdmin: (token) => token === 'admin-token' }));
   const common = {
     accounts,
     group: async (namespace: string, name: string) =>

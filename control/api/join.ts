@@ -34,7 +34,7 @@ export interface JoinRoutesOptions {
 
 /**
  * `POST /v1/join` (anonymous) JoinRequest -> JoinAnswer. Every check precedes the use of the evidence, so that a request which is
- * refused costs no use of a token: 400 the CSR or lifetime, 401 the evidence proves nothing, 403 not who it asks to be, or a
+ * refused costs no use of a token: 400 the CSR or lifetime, 401 no policy accepts the evidence, 403 it is used, or is for another workload than it asks to be, or a
  * revoked account, 404 no such WorkloadGroup, 409 the group has another service account than the invitation, 422 malformed;
  * 429 and 503 with `Retry-After`: too many.
  */

@@ -1,7 +1,7 @@
 /** Joins over HTTP, for the administrator: which there are, and taking one back. */
 import { Hono } from 'hono';
 import type { Join, Joins } from '../ca/joins.ts';
-import { requireAdmin } from './auth.ts';
+import { permission } from './access/permission.ts';
 import type { ApiEnv } from './caller.ts';
 import { ApiError, respondToError } from './resources/status.ts';
 
@@ -20,7 +20,7 @@ export interface HeldJoinRoutesOptions {
 export function heldJoinRoutes({ joins, proxies, report = () => {} }: HeldJoinRoutesOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => respondToError(report)(error, c));
-  app.get('/v1/joins', requireAdmin, (c) => {
+  app.get('/v1/joins', permission('list', 'joins'), (c) => {
     const { namespace, serviceAccount } = c.req.query();
     const found = joins
       .list()
@@ -36,7 +36,7 @@ export function heldJoinRoutes({ joins, proxies, report = () => {} }: HeldJoinRo
     }
     return c.json({ joins: found.map((join) => ({ ...shown(join), proxies: nodes.get(join.id) ?? [] })) });
   });
-  app.post('/v1/joins/:id/revoke', requireAdmin, async (c) => {
+  app.post('/v1/joins/:id/revoke', permission('create', 'joins/revoke'), async (c) => {
     const id = c.req.param('id');
     const join = await joins.revoke(id, 'revoked by the administrator');
     if (!join) throw new ApiError(404, 'NotFound', `join "${id}" is not known here: see "tulle revoke --list"`);

@@ -1,6 +1,7 @@
 /** Reports what was answered to whom. */
 import type { MiddlewareHandler } from 'hono';
 import type { ControlEvents } from '../telemetry/events.ts';
+import { callerName } from './access/permission.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { ApiError } from './resources/status.ts';
 
@@ -9,11 +10,14 @@ export function observe(events: Pick<ControlEvents, 'answered'>): MiddlewareHand
   return async function observe(c, next) {
     await next();
     const { method, path } = c.req;
+    // Absent where it was refused before it was known.
+    const caller: Caller | undefined = c.get('caller');
     events.answered({
       method,
       path,
       status: c.res.status,
-      caller: nameOf(c.get('caller')),
+      caller: nameOf(caller),
+      isUser: caller?.kind === 'user',
       address: c.env?.remoteAddress,
       dryRun: c.get('dryRun') === true,
       reason: reasonOf(c.error, c.res.status),
@@ -22,7 +26,7 @@ export function observe(events: Pick<ControlEvents, 'answered'>): MiddlewareHand
 }
 
 const nameOf = (caller: Caller | undefined): string =>
-  caller?.kind === 'workload' ? caller.spiffeId : (caller?.kind ?? 'anonymous');
+  caller === undefined || caller.kind === 'anonymous' ? 'anonymous' : callerName(caller);
 
 /** What the client got to read; details of internal errors are logged by themselves. */
 function reasonOf(error: Error | undefined, status: number): string | undefined {

@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import { expect, it } from 'vitest';
+import { ADMIN } from '../access/user.ts';
 import { buildView } from '../mesh/build-view.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { proxyConfigRoutes } from './proxy-config.ts';
@@ -50,7 +51,7 @@ it('sends a workload its own config', async () => {
 
 it.each([
   ['an anonymous caller', { kind: 'anonymous' } as const, node('shop'), 401, 'Unauthorized'],
-  ['the admin', { kind: 'admin' } as const, node('shop'), 403, 'only workloads'],
+  ['the admin', { kind: 'user', ...ADMIN } as const, node('shop'), 403, 'only workloads'],
   ['another namespace', workload, node('bank'), 403, 'node.id: '],
   ['another NAMESPACE', workload, node('bank', 'web', 'sidecar~10.0.0.1~web.shop~x'), 403, 'node.metadata.NAMESPACE'],
   ['another account', workload, node('shop', 'root'), 403, 'node.metadata.SERVICE_ACCOUNT'],

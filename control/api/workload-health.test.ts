@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { expect, it } from 'vitest';
 import type { Resource } from '../../shared/resources/resource.ts';
+import { ADMIN } from '../access/user.ts';
 import { buildView } from '../mesh/build-view.ts';
 import { meshForm } from '../mesh/mesh-resource.ts';
 import { conditionsOf } from '../mesh/workload/workload-health.ts';
@@ -101,7 +102,7 @@ it('an entry changes once a second at most', async () => {
 
 it.each<[string, unknown, Caller, number]>([
   ['an anonymous caller', report('10.0.0.1', false), { kind: 'anonymous' }, 401],
-  ['the admin', report('10.0.0.1', false), { kind: 'admin' }, 403],
+  ['the admin', report('10.0.0.1', false), { kind: 'user', ...ADMIN }, 403],
   ['a bearer token', report('10.0.0.1', false), { ...workload, byToken: true }, 403],
   ['an entry of another account', report('10.0.0.2', false), workload, 404],
   ['another account', report('10.0.0.2', false, 'pay'), workload, 403],

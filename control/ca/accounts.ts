@@ -1,5 +1,5 @@
 /**
- * Which service accounts may have identities: those of namespaces that exist, unless they were taken back. A ServiceAccount
+ * Which service accounts may have identities: those of namespaces that exist and are not being deleted, unless they were taken back. A ServiceAccount
  * resource is not needed (workloads of machines have none); deleting one takes the account back, making it again allows it.
  */
 import type { ResourceStore } from '../store/store.ts';
@@ -72,7 +72,10 @@ export class Accounts {
 
   /** @throws AccountError when the account may not have an identity */
   async check({ namespace, serviceAccount }: JoinClaim): Promise<void> {
-    if (!(await this.#store.get({ group: '', plural: 'namespaces', namespace: '', name: namespace })))
+    const found = await this.#store.get({ group: '', plural: 'namespaces', namespace: '', name: namespace });
+    if (found?.metadata.deletionTimestamp !== undefined)
+      throw new AccountError(`namespace "${namespace}" is being deleted: workloads in it get no identity`);
+    if (!found)
       throw new AccountError(
         `namespace "${namespace}" does not exist: create it first ("tulle apply", "kubectl create namespace")`,
       );

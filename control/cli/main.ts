@@ -22,7 +22,7 @@ import { registerMachineCommands } from './machine/commands.ts';
 import { registerInject } from './machine/inject.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
-import { registerTokenCommands } from './tokens.ts';
+import { createUserToken, registerTokenCommands } from './tokens.ts';
 
 const program = new Command('tulle')
   .enablePositionalOptions()
@@ -184,6 +184,25 @@ program
     await becomeSidecar(runtime, rest, at < 0 ? given : given.slice(at + 1));
   });
 
+program
+  .command('envoy')
+  .description(
+    'Run a stock Envoy as a proxy of the mesh: this process joins, renews and follows discovery, Envoy runs the traffic. Flags before -- are those of tulle proxy, words after it those of Envoy.',
+  )
+  .usage('[--runtime NAME] [--envoy-path FILE] [proxy flags] [-- ENVOY ARGUMENTS]')
+  .helpOption(false)
+  .allowUnknownOption()
+  .argument('[flags...]', 'flags of tulle proxy')
+  .action(async () => {
+    const { becomeEnvoy, splitRuntime } = await import('./proxy.ts');
+    const given = process.argv.slice(3);
+    const at = given.indexOf('--');
+    const flags = at < 0 ? given : given.slice(0, at);
+    if (flags.some((word) => word === '--help' || word === '-h')) return await proxyHelp('envoy');
+    const { runtime, rest } = splitRuntime(flags);
+    await becomeEnvoy(runtime, rest, at < 0 ? [] : given.slice(at + 1));
+  });
+
 registerResourceCommands(program);
 
 registerInject(program);
@@ -231,15 +250,29 @@ program
   .command('kubeconfig')
   .description('A kubeconfig for kubectl and for tulle itself.')
   .requiredOption('--server <url>', 'control API')
-  .requiredOption('--token <token>', 'admin token')
+  .requiredOption('--token <token>', 'admin token, or that of another user')
   .requiredOption('--ca-file <file>', "the control API's root certificate")
+  .option('--user <name>', 'for this user, with a token made for it; --token is of who may make one')
+  .option('--group <name...>', 'groups of that user')
   .option('--save', `write it to ${defaultKubeconfig()} (mode 0600), where tulle finds it`)
-  .action((flags: { server: string; token: string; caFile: string; save?: boolean }) => {
-    const text = kubeconfig(flags.server, readText(flags.caFile, '--ca-file'), flags.token);
-    if (!flags.save) return void process.stdout.write(text);
-    saveKubeconfig(defaultKubeconfig(), text);
-    process.stdout.write(`wrote ${defaultKubeconfig()}\n`);
-  });
+  .action(
+    async (flags: {
+      server: string;
+      token: string;
+      caFile: string;
+      user?: string;
+      group?: string[];
+      save?: boolean;
+    }) => {
+      const { user, group } = flags;
+      if (group && user === undefined) throw new CliError('kubeconfig: --group is of --user');
+      const made = user === undefined ? undefined : await createUserToken(ControlApi.from(flags), user, group);
+      const text = kubeconfig(flags.server, readText(flags.caFile, '--ca-file'), made?.token ?? flags.token, user);
+      if (!flags.save) return void process.stdout.write(text);
+      saveKubeconfig(defaultKubeconfig(), text);
+      process.stdout.write(`wrote ${defaultKubeconfig()}\n`);
+    },
+  );
 
 program
   .command('completion')
@@ -275,9 +308,9 @@ program
   });
 
 /** Of a command that starts a proxy. The proxy prints its own flags: they are its own program's. */
-async function proxyHelp(name: 'run' | 'proxy'): Promise<void> {
+async function proxyHelp(name: 'run' | 'proxy' | 'envoy'): Promise<void> {
   program.commands.find((command) => command.name() === name)?.outputHelp();
-  process.stdout.write(name === 'run' ? '\nProxy flags, before --:\n' : '\nProxy flags:\n');
+  process.stdout.write(name === 'proxy' ? '\nProxy flags:\n' : '\nProxy flags, before --:\n');
   const { becomeProxyHelp } = await import('./proxy.ts');
   await becomeProxyHelp();
 }

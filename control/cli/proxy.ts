@@ -65,6 +65,22 @@ export async function becomeSidecar(
   return become('sidecar', runtime, [...args, ...port], ['--', ...command]);
 }
 
+/** `tulle envoy`: the proxy process joins, renews and follows discovery, and has Envoy run the traffic. */
+export async function becomeEnvoy(
+  runtimeFlag: string | undefined,
+  flags: readonly string[],
+  envoyArgs: readonly string[],
+): Promise<void> {
+  const isNamed = flags.some((word) => word === '--envoy-path' || word.startsWith('--envoy-path='));
+  const path = isNamed || process.env['TULLE_ENVOY_PATH'] ? [] : ['--envoy-path', 'envoy'];
+  return become(
+    'agent of Envoy',
+    chooseRuntime(runtimeFlag),
+    [...flags, ...path],
+    envoyArgs.length > 0 ? ['--', ...envoyArgs] : [],
+  );
+}
+
 /** Of the new program: the descriptor from which it reads the join token. */
 const TOKEN_FILE = '/dev/fd/3';
 /** Moves the token from the environment of a shell into a pipe, and becomes its arguments. */

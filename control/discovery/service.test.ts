@@ -17,26 +17,8 @@ import type { MeshListener } from '../mesh/follow-store.ts';
 import { meshChange } from '../mesh/testing/mesh-change.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { answerChunks, type PollAnswer } from './answer.ts';
-import { type Clock, type DiscoveryOptions, DiscoveryService } from './service.ts';
-
-/** A clock that the test advances. */
-class ManualClock implements Clock {
-  private time = 1_000_000;
-  private timers: { at: number; run: () => void }[] = [];
-  now = () => this.time;
-  after(ms: number, run: () => void): () => void {
-    const timer = { at: this.time + ms, run };
-    this.timers.push(timer);
-    return () => void (this.timers = this.timers.filter((other) => other !== timer));
-  }
-  advance(ms: number): void {
-    this.time += ms;
-    for (const timer of this.timers.filter(({ at }) => at <= this.time)) {
-      this.timers = this.timers.filter((other) => other !== timer);
-      timer.run();
-    }
-  }
-}
+import { type DiscoveryOptions, DiscoveryService } from './service.ts';
+import { ManualClock } from './testing/manual-clock.ts';
 
 const view = (revision: number) => ({ revision }) as MeshView;
 

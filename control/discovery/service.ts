@@ -101,6 +101,8 @@ export interface DiscoveryOptions {
 }
 
 const NO_FINDINGS: readonly Finding[] = [];
+/** Before trust that a proxy did not put in force is sent again: one that cannot is not answered all the time. */
+const TRUST_AGAIN_MS = 1_000;
 
 export class DiscoveryService {
   private readonly options: DiscoveryOptions;
@@ -220,9 +222,9 @@ export class DiscoveryService {
       const compiled = this.current(session) ?? (await this.compiled(session, turn, signal));
       if (!compiled) return NOTHING;
       const collected = this.orForget(session, () => session.collect(compiled, String(this.view.revision)));
-      const left = deadline - this.clock.now();
+      const left = Math.min(deadline - this.clock.now(), this.trustDueIn(session));
       if (collected !== NOTHING) this.reportPushed(session, collected);
-      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed || this.owesTrust(session)) return collected;
+      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
       if (reason === 'aborted') this.events.disconnected({ node: session.node.id, identity: session.owner });
@@ -235,8 +237,19 @@ export class DiscoveryService {
     return trust !== undefined && features.has('tulle.trust') && trust.version !== trustVersion;
   }
 
+  /** Milliseconds. A version that was just sent, and is not in force, is sent again after a pause. */
+  private trustDueIn(session: Session): number {
+    if (!this.owesTrust(session)) return Number.POSITIVE_INFINITY;
+    const { trustSent: sent } = session;
+    if (sent?.version !== this.options.trust!.version) return 0;
+    return sent.at + TRUST_AGAIN_MS - this.clock.now();
+  }
+
   private trustFor(session: Session): TrustUpdate | undefined {
-    return this.owesTrust(session) ? this.options.trust!.since(session.trustVersion) : undefined;
+    if (!this.owesTrust(session)) return undefined;
+    const update = this.options.trust!.since(session.trustVersion);
+    session.trustSent = { version: update.version, at: this.clock.now() };
+    return update;
   }
 
   /** Held polls are answered at once. */

@@ -3,7 +3,7 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError, type WatchEvent } from '../store/store.ts';
 import type { KeySets } from './key-sets.ts';
 import { MeshIndex } from './mesh-index.ts';
-import { isSameInMesh, meshForm, resourceId } from './mesh-resource.ts';
+import { isOfMesh, isSameInMesh, meshForm, resourceId } from './mesh-resource.ts';
 import type { JwtSvidSettings, MeshChange, MeshUpdate, MeshView } from './view.ts';
 
 export interface MeshFollowerOptions {
@@ -92,6 +92,7 @@ export class MeshFollower {
     this.#pending.clear();
     const listed = new Set<string>();
     for (const item of items) {
+      if (!isOfMesh(item)) continue;
       const id = resourceId(item);
       const resource = meshForm(item);
       const before = this.#resources.get(id);
@@ -117,6 +118,7 @@ export class MeshFollower {
 
   /** @returns whether the mesh is another one by the event */
   #take({ type, resource: written }: WatchEvent): boolean {
+    if (!isOfMesh(written)) return false;
     const id = resourceId(written);
     if (type === 'DELETED') {
       this.#pending.set(id, undefined);

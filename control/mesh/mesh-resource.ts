@@ -1,5 +1,6 @@
 /** What the mesh sees of a stored resource: of its status only automatic addresses and that a workload is unhealthy, and not who manages which field. */
 import { kindKey } from '../../shared/resources/kind.ts';
+import { kinds } from '../../shared/resources/registry.ts';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { sameJson } from '../store/stamp.ts';
 import { statusAddresses } from './auto-addresses.ts';
@@ -8,8 +9,20 @@ import { annotationsInMesh } from './workload/workload-records.ts';
 
 /** Versions of one group are one resource, so only the group counts. */
 export function resourceId({ apiVersion, kind, metadata }: Resource): string {
-  const group = apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
-  return `${kindKey(group, kind)} ${metadata.namespace ?? ''}/${metadata.name}`;
+  return `${kindKey(groupOf(apiVersion), kind)} ${metadata.namespace ?? ''}/${metadata.name}`;
+}
+
+const groupOf = (apiVersion: string): string =>
+  apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
+
+/** Kinds that are about the control API alone. */
+const API_ONLY = new Set(
+  kinds.filter(({ isForApiOnly }) => isForApiOnly).map(({ group, kind }) => kindKey(group, kind)),
+);
+
+/** Whether the mesh sees resources of this kind. */
+export function isOfMesh({ apiVersion, kind }: Resource): boolean {
+  return !API_ONLY.has(kindKey(groupOf(apiVersion), kind));
 }
 
 /**

@@ -97,6 +97,26 @@ describe('address allocator', () => {
     expect((await store.get(keyOf(entry('a'))))?.metadata.generation).toBe(1);
   });
 
+  it('writes those of many entries together, so that the mesh changes a few times and not once for each', async () => {
+    const store = memoryStore();
+    const names = Array.from({ length: 100 }, (_, i) => `e${i}`);
+    for (const name of names) await put(store, entry(name));
+    let under = 0;
+    let rounds = 0;
+    const counting: Pick<ResourceStore, 'get' | 'updateStatus'> = {
+      get: (key) => store.get(key),
+      updateStatus: (key, status, precondition) => {
+        if (under++ === 0) rounds++;
+        return store.updateStatus(key, status, precondition).finally(() => under--);
+      },
+    };
+    await started(store, { store: counting });
+    await vi.waitFor(async () => {
+      for (const name of names) expect(await valuesOf(store, name)).toHaveLength(2);
+    });
+    expect(rounds).toBeLessThanOrEqual(3);
+  });
+
   it('keeps them over restarts and other fields of the status, whatever is written since', async () => {
     const store = memoryStore();
     for (const name of ['a', 'b', 'c']) await put(store, entry(name));

@@ -31,6 +31,8 @@ export interface AddressAllocatorOptions {
 
 /** An eighth of the IPv4 range: two addresses for each of 4096 hosts. */
 const PER_NAMESPACE = 8192;
+/** Entries written at the same time: the store commits them together, so that few views follow each other. */
+const AT_ONCE = 64;
 
 export class AddressAllocator {
   private readonly options: AddressAllocatorOptions;
@@ -43,7 +45,9 @@ export class AddressAllocator {
   private readonly heldIn = new Map<string, number>();
   /** By `resourceId`: entries with hosts that were left without addresses. */
   private readonly incomplete = new Map<string, ServiceEntry>();
-  private queue: Promise<void> = Promise.resolve();
+  /** By `resourceId`: entries to be written. */
+  private readonly queued = new Map<string, ServiceEntry>();
+  private writing: Promise<void> | undefined;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
 
@@ -78,11 +82,21 @@ export class AddressAllocator {
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.retry);
-    await this.queue;
+    await this.writing;
   }
 
   private queueWrite(entry: ServiceEntry): void {
-    this.queue = this.queue.then(() => this.write(entry));
+    this.queued.set(resourceId(entry), entry);
+    this.writing ??= this.writeQueued().finally(() => (this.writing = undefined));
+  }
+
+  /** An entry that is queued while it is being written is written again after that. */
+  private async writeQueued(): Promise<void> {
+    while (this.queued.size > 0) {
+      const batch = [...this.queued].slice(0, AT_ONCE);
+      for (const [id] of batch) this.queued.delete(id);
+      await Promise.all(batch.map(([, entry]) => this.write(entry)));
+    }
   }
 
   /** Marks the addresses that an entry has, those of its own too as far as its namespace has room, as in use. */

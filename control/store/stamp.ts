@@ -47,11 +47,21 @@ export function stampUpdated(
     generation: kept.generation ?? 1,
     creationTimestamp: kept.creationTimestamp,
   };
+  keepDeletion(metadata, kept);
   const next = withStatus({ ...resource, metadata }, stored.status);
   if (sameJson(next, stored)) return undefined;
   metadata.resourceVersion = String(revision);
-  if (!sameJson(desired(next), desired(stored))) metadata.generation = (kept.generation ?? 1) + 1;
+  const deleted = metadata.deletionTimestamp !== undefined && kept.deletionTimestamp === undefined;
+  if (deleted || !sameJson(desired(next), desired(stored))) metadata.generation = (kept.generation ?? 1) + 1;
   return next;
+}
+
+/** A deletion that has begun is not taken back, also not by a write that was read before it. */
+function keepDeletion(metadata: ObjectMeta, kept: ObjectMeta): void {
+  if (kept.deletionTimestamp === undefined) return;
+  metadata.deletionTimestamp = kept.deletionTimestamp;
+  if (kept.deletionGracePeriodSeconds !== undefined)
+    metadata.deletionGracePeriodSeconds = kept.deletionGracePeriodSeconds;
 }
 
 /** `stored` with another status; undefined when it is the same. @throws StoreError conflict */

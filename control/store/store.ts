@@ -44,7 +44,7 @@ export class StoreError extends Error {
 /**
  * Every write is durable when its promise resolves. `metadata.resourceVersion` is the decimal revision of the last write
  * to that resource; uid, creationTimestamp, generation (bumped when anything but metadata and status changes) are set
- * by the store. Returned resources are the caller's own copies.
+ * by the store. A `deletionTimestamp` that is stored stays, and begins a generation. Returned resources are the caller's own copies.
  */
 export interface ResourceStore {
   get(key: ResourceKey): Promise<Resource | undefined>;

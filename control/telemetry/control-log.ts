@@ -27,14 +27,13 @@ export function controlLog(log: Log, now: () => number): Partial<ControlEvents> 
   const connection = limitedLog(log, now, 'connections of proxies', PROXY_LINES);
   const rejection = limitedLog(log, now, 'refusals of config');
   return {
-    answered({ method, path, status, caller, address, dryRun, reason }) {
+    answered({ method, path, status, caller, isUser, address, dryRun, reason }) {
       const fields = { method, path: path.slice(0, MAX_REASON), status, caller, address };
       // `apply` asks whether a resource exists before it creates it.
-      const isAbsent = status === 404 && caller === 'admin' && method === 'GET';
+      const isAbsent = status === 404 && isUser && method === 'GET';
       if (status >= 400 && !isAbsent)
         refusal('request refused', 'warn', { ...fields, reason: reason?.slice(0, MAX_REASON) });
-      else if (caller === 'admin' && !dryRun && method !== 'GET' && method !== 'HEAD')
-        log('written by the admin', 'info', fields);
+      else if (isUser && !dryRun && method !== 'GET' && method !== 'HEAD') log('written by a user', 'info', fields);
       else log('request', 'debug', fields);
     },
     issued({ identity, proof, document, expires }) {

@@ -48,6 +48,7 @@ function happen(events: ReturnType<typeof eventsTo>): void {
     path: '/v1/proxies',
     status: 200,
     caller: 'admin',
+    isUser: true,
     address,
     dryRun: false,
     reason: undefined,
@@ -57,6 +58,7 @@ function happen(events: ReturnType<typeof eventsTo>): void {
     path: '/apis/x',
     status: 201,
     caller: 'admin',
+    isUser: true,
     address,
     dryRun: false,
     reason: undefined,
@@ -66,6 +68,7 @@ function happen(events: ReturnType<typeof eventsTo>): void {
     path: '/apis/y',
     status: 201,
     caller: 'admin',
+    isUser: true,
     address,
     dryRun: true,
     reason: undefined,
@@ -75,6 +78,7 @@ function happen(events: ReturnType<typeof eventsTo>): void {
     path: '/v1/x',
     status: 401,
     caller: 'anonymous',
+    isUser: false,
     address,
     dryRun: false,
     reason: 'no\ntoken',
@@ -139,7 +143,7 @@ describe('the log of the control plane', () => {
       `info proxy connected {"node":"${node}","identity":"${identity}","version":"0.1.0"}`,
       `warn config refused by a proxy {"node":"${node}","type":"listeners","reason":"l: bad\\u001b[2J"}`,
       `info proxy closed its connection {"node":"${node}","identity":"${identity}"}`,
-      'info written by the admin {"method":"POST","path":"/apis/x","status":201,"caller":"admin","address":"10.0.0.9"}',
+      'info written by a user {"method":"POST","path":"/apis/x","status":201,"caller":"admin","address":"10.0.0.9"}',
       'warn request refused {"method":"POST","path":"/v1/x","status":401,"caller":"anonymous","address":"10.0.0.9","reason":"no\\ntoken"}',
     ]);
   });
@@ -158,9 +162,9 @@ describe('the log of the control plane', () => {
       dryRun: false,
       reason: 'not found',
     };
-    answered!({ ...absent, caller: 'admin' });
-    answered!({ ...absent, caller: 'admin', method: 'DELETE' });
-    answered!({ ...absent, caller: 'anonymous' });
+    answered!({ ...absent, caller: 'admin', isUser: true });
+    answered!({ ...absent, caller: 'admin', isUser: true, method: 'DELETE' });
+    answered!({ ...absent, caller: 'anonymous', isUser: false });
     expect(lines).toEqual(['debug request', 'warn request refused', 'warn request refused']);
   });
 

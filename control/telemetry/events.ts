@@ -9,6 +9,7 @@ export interface ControlEvents {
     readonly status: number;
     /** SPIFFE id, `admin` or `anonymous`. */
     readonly caller: string;
+    readonly isUser: boolean;
     readonly address: string | undefined;
     /** Nothing was to be written. */
     readonly dryRun: boolean;

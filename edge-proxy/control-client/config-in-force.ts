@@ -45,6 +45,8 @@ export class ConfigInForce {
   private readonly target: RefusedListeners;
   /** Listeners that were refused, for when they open. */
   private readonly refusedListeners = new Map<string, CachedResource>();
+  /** The last page of what the control plane sends has not come. */
+  private isPartial = false;
   /** Those that have opened since, for the next poll: name -> version. */
   private readonly reopened = new Map<string, string>();
 
@@ -86,9 +88,18 @@ export class ConfigInForce {
     return RESOURCE_TYPES.some((type) => this.held[type].size > 0) && this.nothingInForce() === undefined;
   }
 
-  /** Applies what the control plane sent. @returns the ACK or NACK of each response */
-  async apply(responses: readonly DeltaDiscoveryResponse[]): Promise<DeltaDiscoveryRequest[]> {
-    if (responses.length === 0) return [];
+  /**
+   * Applies what the control plane sent.
+   * @param more other pages of it follow: the disk gets all of them together, so that a restart never takes a part for the whole
+   * @returns the ACK or NACK of each response
+   */
+  async apply(responses: readonly DeltaDiscoveryResponse[], more = false): Promise<DeltaDiscoveryRequest[]> {
+    const ends = this.isPartial && !more;
+    this.isPartial = more;
+    if (responses.length === 0) {
+      if (ends) this.save();
+      return [];
+    }
     const batch = responses.map((response) => ({ response, ...sort(response) }));
     const changes: ConfigChanges = {};
     for (const { type, good, remove } of batch) {
@@ -195,6 +206,7 @@ export class ConfigInForce {
   }
 
   private save(): void {
+    if (this.isPartial) return;
     const config = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, [...this.held[type].values()]]));
     this.options.cache?.save(this.options.nodeId(), config as CachedConfig);
   }

@@ -258,6 +258,56 @@ describe('DiscoveryClient', () => {
     await client.stop();
   });
 
+  it('is ready, and has the disk keep what it holds, with the last page', async () => {
+    const page = (name: string, more: boolean) => ({
+      responses: [
+        {
+          typeUrl: TYPE_URLS.clusters,
+          nonce: name,
+          resources: [{ name, version: '1', resource: { '@type': TYPE_URLS.clusters, name } }],
+        },
+      ],
+      ...(more && { more }),
+    });
+    const answers = [{ features: FEATURES, responses: [] }, page('a', true), page('b', true), page('c', false)];
+    /** What was known when each poll was made. */
+    const seen: { whole: number; saved: number; ready: boolean }[] = [];
+    const saved: string[][] = [];
+    let whole = 0;
+    let ready = false;
+    const request = async (_method: string, _path: string, _body: unknown, options: RequestOptions = {}) => {
+      await new Promise((turn) => setImmediate(turn));
+      seen.push({ whole, saved: saved.length, ready });
+      const answer = answers.shift();
+      if (answer) return { status: 200, body: { session: 's', ...answer } };
+      return new Promise<never>((_done, failed) =>
+        options.signal!.addEventListener('abort', () => failed(new Error('stopped'))),
+      );
+    };
+    const cache = {
+      load: async () => undefined,
+      save: (_node: string, { clusters = [] }: { clusters?: { name: string }[] }) =>
+        void saved.push(clusters.map(({ name }) => name)),
+      flush: async () => {},
+    } as unknown as DiskCache;
+    const client = new DiscoveryClient({
+      client: { request },
+      node: () => node,
+      target: new Target(),
+      cache,
+      time: { now: () => 0, random: () => 0 },
+      log: () => {},
+      onWhole: () => void whole++,
+    });
+    void client.synced.then(() => (ready = true));
+    client.start();
+    await vi.waitFor(() => expect(seen).toHaveLength(5));
+    await client.stop();
+    const nothing = { whole: 0, saved: 0, ready: false };
+    expect(seen).toEqual([nothing, nothing, nothing, nothing, { whole: 1, saved: 1, ready: true }]);
+    expect(saved).toEqual([['a', 'b', 'c']]);
+  });
+
   it('sends what is wanted also where a page of names ends no bucket', async () => {
     const polls: DiscoveryPoll[] = [];
     let want: (type: 'clusters', name: string) => void = () => {};

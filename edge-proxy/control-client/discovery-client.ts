@@ -49,6 +49,8 @@ export interface DiscoveryClientOptions {
   readonly time: Pick<ClockAndRandom, 'now' | 'random'>;
   /** Calls back once, after `milliseconds`; @returns cancel. Default: the runtime's timers. */
   readonly after?: ((milliseconds: number, callback: () => void) => () => void) | undefined;
+  /** Called after each answer with which all is here that the control plane has to send, whether it was accepted or not. */
+  readonly onWhole?: () => void;
   /** Waits between failed polls; tests hand in their own. */
   readonly backoff?: Backoff;
 }
@@ -94,6 +96,8 @@ export class DiscoveryClient {
   private lastSweep = 0;
   /** Names that the control plane requested, a page a poll. */
   private pages: DeltaDiscoveryRequest[][] = [];
+  /** Other pages of the last answer follow. */
+  private isPartial = false;
   private running: Promise<void> | undefined;
   private failing = false;
   /** "Nothing is in force" has been logged. */
@@ -119,7 +123,7 @@ export class DiscoveryClient {
       random: () => options.time.random(),
       after: options.after,
       listenerOpened: () => {
-        if (this.state.live) this.settleReadiness();
+        if (this.state.live && !this.isPartial) this.settleReadiness();
       },
     });
     this.state = { live: false, lastAnswerMs: 0, polls: 0, failures: 0, refused: this.config.refused };
@@ -255,8 +259,10 @@ export class DiscoveryClient {
       this.requests = page;
       return;
     }
-    this.requests.push(...(await this.config.apply(responses)));
-    if (more) return;
+    this.isPartial = more === true;
+    this.requests.push(...(await this.config.apply(responses, this.isPartial)));
+    if (this.isPartial) return;
+    this.options.onWhole?.();
     this.settleReadiness();
     if (this.agreed.has('tulle.on-demand')) await this.sweep();
     await this.config.dropUnserved(this.agreed);

@@ -20,6 +20,8 @@ export interface NodeSettings {
   readonly locality: string | undefined;
   readonly version: string;
   readonly runtime: string;
+  /** Of what runs its traffic, where that is not this process. */
+  readonly userAgent?: string | undefined;
   /** Application port by service port name or number, where it differs. */
   readonly appPorts: Readonly<Record<string, number>>;
   /** Where outbound listeners bind without capture; absent: a loopback address of this workload's own, see `outboundAddress`. */
@@ -62,7 +64,7 @@ export function buildNode(settings: NodeSettings): Node {
       ...(settings.answersDns ? { DNS_CAPTURE: 'true' } : {}),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),
-    userAgentName: `tulle-${settings.runtime}`,
+    userAgentName: settings.userAgent ?? `tulle-${settings.runtime}`,
     userAgentVersion: settings.version,
   };
 }

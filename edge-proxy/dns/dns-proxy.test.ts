@@ -83,6 +83,20 @@ describe('the DNS server', () => {
     expect(lines.filter((line) => line.includes('is this server itself'))).toEqual([]);
   });
 
+  it('says SERVFAIL for every name that may be on a page that has not come', async () => {
+    const server = await upstream();
+    const { dns } = await proxy(server);
+    server.zone.set('db.example A', { records: [a('192.0.2.1')] });
+    expect(summary(await ask(dns.port, 'db.example'))).toMatchObject({ rcode: 0, answers: 1 });
+    dns.apply([{ name: 'first.example', addresses: ['240.240.0.1'] }], []);
+    expect(summary(await ask(dns.port, 'first.example'))).toMatchObject({ rcode: 0, answers: 1 });
+    expect(summary(await ask(dns.port, 'second.example'))).toMatchObject({ rcode: 2, answers: 0 });
+    dns.apply([{ name: 'second.example', addresses: ['240.240.0.2'] }], []);
+    dns.complete();
+    expect(summary(await ask(dns.port, 'second.example'))).toMatchObject({ rcode: 0, answers: 1 });
+    expect(summary(await ask(dns.port, 'db.example'))).toMatchObject({ rcode: 0, answers: 1 });
+  });
+
   it('refuses zone transfers and other classes, and answers ANY with little', async () => {
     const { dns } = await proxy(await upstream());
     const rcodes: number[] = [];

@@ -40,7 +40,7 @@ export class NameTable {
   /** What shortened names lack, the longest first. */
   private readonly domains: readonly string[];
   private readonly hostSearch: () => readonly string[];
-  /** Names may be missing. */
+  /** All names have come once. */
   isComplete = false;
 
   constructor({ namespace, domainSuffix, searchDomains = () => [] }: TableOptions) {
@@ -116,8 +116,16 @@ export class NameTable {
     return this.byAddress.get(addressKey(address)) ?? [];
   }
 
+  /**
+   * Whether a name that is not here may yet come: while the first of several pages are here, any; before, what can only be a
+   * name of the mesh, so that a host whose control plane is away resolves others.
+   */
+  awaits(name: string): boolean {
+    return !this.isComplete && (this.size > 0 || this.isOfMesh(name));
+  }
+
   /** Whether a name can only be one of the mesh: a single label, or in its domain. */
-  isOfMesh(name: string): boolean {
+  private isOfMesh(name: string): boolean {
     return name !== '' && (!name.includes('.') || `.${name}`.endsWith(this.domains.at(-1)!));
   }
 

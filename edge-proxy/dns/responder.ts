@@ -81,8 +81,8 @@ export class Responder {
     const isAny = question.type === TYPE.ANY;
     const answer = localAnswer(table, question, random) ?? (isAny ? minimalAny(question.name) : undefined);
     if (answer) asker.reply(writeAnswer(query, answer, maxBytes(query, asker)));
-    // Another server would deny a name that has not come yet.
-    else if (!table.isComplete && table.isOfMesh(question.name)) this.fail(query, asker);
+    // Another server would deny a name that has not come yet, or lead past the mesh.
+    else if (table.awaits(question.name)) this.fail(query, asker);
     else if (forwarder.isOwn(query)) {
       this.options.onLoop();
       this.fail(query, asker);

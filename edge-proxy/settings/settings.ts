@@ -47,6 +47,10 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
   --host-wait-ms N           how long a request waits for its host (default: 1000) [TULLE_HOST_WAIT_MS]
   --unused-host-seconds N    a fetched host that is not used for so long is let go (default: 3600) [TULLE_UNUSED_HOST_SECONDS]
 
+  --envoy-path FILE          runs traffic with this Envoy, as tulle envoy does: words [TULLE_ENVOY_PATH]
+                             after -- are its arguments (default: none, this process does)
+  --envoy-admin-port PORT    of Envoy's own admin interface on 127.0.0.1 (default: chosen free) [TULLE_ENVOY_ADMIN_PORT]
+
   --admin-address ADDRESS    (default: 127.0.0.1)                              [TULLE_ADMIN_ADDRESS]
   --admin-port PORT          0: chosen free (default: 15000, 0 with --announce or COMMAND) [TULLE_ADMIN_PORT]
   --stats-address ADDRESS[:PORT]  serves GET /stats/prometheus and /metrics alone, and says so to the [TULLE_STATS_ADDRESS]
@@ -221,12 +225,15 @@ const MeshFlags = z
     'stats-address': statsAddress.optional(),
     'outbound-bind': z.string().regex(PATTERNS.ip, 'must be an IP address').optional(),
     'interception-mode': z.enum(['NONE', 'TPROXY'], { error: ({ input }) => modeRule(input) }).default('NONE'),
+    'envoy-path': z.string().min(1).optional(),
+    'envoy-admin-port': port.default(0),
   })
   .superRefine((settings, ctx) => {
     const refuse = (flag: string, reason: string) => ctx.addIssue({ code: 'custom', path: [flag], message: reason });
     const stats = settings['stats-address'];
     if (stats && ![settings.ip, '0.0.0.0', '::'].includes(stats.address))
       refuse('stats-address', `must be 0.0.0.0, ::, or the address of --ip (${settings.ip}), at which peers find it`);
+    if (settings['envoy-path'] !== undefined) refuseWithEnvoy(settings, refuse);
     if (settings['interception-mode'] !== 'TPROXY') return;
     if (stats && (stats.port < NEVER_CAPTURED.first || stats.port > NEVER_CAPTURED.last))
       refuse(
@@ -239,6 +246,23 @@ const MeshFlags = z
       if (settings[flag] !== undefined)
         refuse(flag, 'does not go with --interception-mode TPROXY: connections are captured');
   });
+
+/** What the agent beside Envoy does not do. */
+function refuseWithEnvoy(
+  settings: Readonly<Record<string, unknown>>,
+  refuse: (flag: string, reason: string) => void,
+): void {
+  if (settings['interception-mode'] === 'TPROXY')
+    refuse(
+      'interception-mode',
+      'must be NONE with --envoy-path: Envoy cannot take the inherited sockets of captured connections',
+    );
+  for (const flag of ['concurrency', 'max-memory-mb', 'max-loop-lag-ms', 'max-connections', 'http-proxy-secret-file'])
+    if (settings[flag] !== undefined)
+      refuse(flag, 'does not go with --envoy-path: give Envoy its own arguments after --');
+  if (settings['close-on-expiry'])
+    refuse('close-on-expiry', 'does not go with --envoy-path: Envoy keeps such connections');
+}
 
 function modeRule(mode: unknown): string {
   return mode === 'REDIRECT'

@@ -68,7 +68,7 @@ function refused({ status, body }: { status: number; body: unknown }, kind: Evid
     status === 401
       ? byToken
         ? 'make another invitation with "tulle invite"'
-        : 'look at the evidence and the clock of this machine'
+        : 'compare the evidence with the JoinPolicy, and the clock of this machine'
       : status === 403
         ? 'ask an administrator of the mesh to allow it'
         : status === 429 || status === 503

@@ -30,6 +30,10 @@ export interface Kind<Body extends z.ZodType = z.ZodType> {
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];
   readonly namespaced: boolean;
+  /** What names may be: default a DNS subdomain; `path-segment`: anything that can be a step of a URL's path. */
+  readonly names?: 'path-segment';
+  /** The mesh does not see its resources: they are about the control API itself. */
+  readonly isForApiOnly?: boolean;
   /** The fields beside apiVersion, kind and metadata: `{spec, status}` for Istio kinds, `{data, type …}` for a Secret. */
   readonly body: Body;
   /** Rules beyond the schema. Called only with a body the schema accepted. Never throws. */

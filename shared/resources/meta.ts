@@ -43,13 +43,19 @@ const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const MAX_ANNOTATION_BYTES = 256 * 1024;
 
 /** Rules for metadata that its schema cannot say. */
-export function checkMeta(metadata: Partial<ObjectMeta>, namespaced: boolean): Violation[] {
+export function checkMeta(
+  metadata: Partial<ObjectMeta>,
+  { namespaced, names }: { namespaced: boolean; names?: 'path-segment' | undefined },
+): Violation[] {
   const violations: Violation[] = [];
   const violation = (path: string, rule: string, message: string) =>
     violations.push({ path: `metadata.${path}`, rule: `metadata.${rule}`, message });
   const { name, generateName, namespace } = metadata;
   if (name === undefined && !generateName) violation('name', 'name', 'is required');
-  if (name !== undefined && (name.length > 253 || !SUBDOMAIN.test(name))) {
+  if (name !== undefined && names === 'path-segment') {
+    if (name === '.' || name === '..' || /[/%]/.test(name))
+      violation('name', 'name', `"${name}" must not be ".", "..", or contain "/" or "%"`);
+  } else if (name !== undefined && (name.length > 253 || !SUBDOMAIN.test(name))) {
     violation('name', 'name', `"${name}" must be a DNS subdomain: lower case letters, digits, "-" and "."`);
   }
   if (namespace !== undefined && !namespaced) violation('namespace', 'namespace', 'this kind has no namespace');

@@ -13,6 +13,10 @@ import { envoyFilter } from './kinds/envoy-filter.ts';
 import { gateway } from './kinds/gateway.ts';
 import { peerAuthentication } from './kinds/peer-authentication.ts';
 import { proxyConfig } from './kinds/proxy-config.ts';
+import { clusterRole } from './kinds/rbac/cluster-role.ts';
+import { clusterRoleBinding } from './kinds/rbac/cluster-role-binding.ts';
+import { role } from './kinds/rbac/role.ts';
+import { roleBinding } from './kinds/rbac/role-binding.ts';
 import { requestAuthentication } from './kinds/request-authentication.ts';
 import { serviceEntry } from './kinds/service-entry.ts';
 import { sidecar } from './kinds/sidecar.ts';
@@ -49,6 +53,10 @@ const KINDS = {
   ServiceAccount: serviceAccount,
   Secret: secret,
   ConfigMap: configMap,
+  Role: role,
+  ClusterRole: clusterRole,
+  RoleBinding: roleBinding,
+  ClusterRoleBinding: clusterRoleBinding,
 };
 
 export const kinds: readonly Kind[] = Object.values(KINDS) as unknown as readonly Kind[];

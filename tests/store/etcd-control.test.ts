@@ -42,7 +42,8 @@ describe.skipIf(!etcdPrograms)('control plane on etcd', () => {
     folder.dispose();
   });
 
-  it.each(RUNTIMES)('keeps what was acknowledged when it is killed, and is alone (%s)', async (runtime) => {
+  // At once: most of the time they wait for leases to end.
+  it.concurrent.each(RUNTIMES)('keeps what was acknowledged when it is killed, and is alone (%s)', async (runtime) => {
     const store = `etcd://${cluster.endpoints.map((url) => url.slice('http://'.length)).join(',')}/${runtime}`;
     const words = (data: string) => [
       ...runtimeCommand(runtime, join(ROOT, 'control/cli/main.ts')),

@@ -2,7 +2,7 @@
  * Discovery of everything in two answers (https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery):
  * kubectl asks for it by its Accept header and saves a request for each group version.
  */
-import type { Kind } from '../../../shared/resources/kind.ts';
+import type { ServedKind } from './review-kinds.ts';
 
 const PARAMETERS = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
 
@@ -18,7 +18,7 @@ export function wantsAggregated(accept: string | undefined): boolean {
 }
 
 /** @param groups those of /apis, or `['']` for /api */
-export function groupDiscoveryList(kinds: readonly Kind[], groups: readonly string[], verbs: readonly string[]) {
+export function groupDiscoveryList(kinds: readonly ServedKind[], groups: readonly string[], verbs: readonly string[]) {
   return {
     kind: 'APIGroupDiscoveryList',
     apiVersion: 'apidiscovery.k8s.io/v2',
@@ -27,7 +27,7 @@ export function groupDiscoveryList(kinds: readonly Kind[], groups: readonly stri
   };
 }
 
-function versionsOf(kinds: readonly Kind[], group: string, verbs: readonly string[]) {
+function versionsOf(kinds: readonly ServedKind[], group: string, verbs: readonly string[]) {
   const ours = kinds.filter((kind) => kind.group === group);
   return [...new Set(ours.flatMap(({ versions }) => versions))].map((version) => ({
     version,
@@ -39,7 +39,7 @@ function versionsOf(kinds: readonly Kind[], group: string, verbs: readonly strin
 }
 
 function resourceOf(
-  { group, kind, plural, singular, namespaced, shortNames, categories }: Kind,
+  { group, kind, plural, singular, namespaced, shortNames, categories, verbs: own }: ServedKind,
   version: string,
   verbs: readonly string[],
 ) {
@@ -48,7 +48,7 @@ function resourceOf(
     singularResource: singular,
     responseKind: { group, version, kind },
     scope: namespaced ? 'Namespaced' : 'Cluster',
-    verbs,
+    verbs: own ?? verbs,
     shortNames,
     categories,
   };

@@ -1,17 +1,18 @@
 /** The discovery documents from which kubectl learns what is served (https://kubernetes.io/docs/concepts/overview/kubernetes-api/). */
 import { type Context, Hono, type Next } from 'hono';
 import type { Kind } from '../../../shared/resources/kind.ts';
-import { requireAdmin } from '../auth.ts';
 import type { ApiEnv } from '../caller.ts';
 import { apiVersionOf } from '../resources/kinds.ts';
 import { pathNotFound } from '../resources/status.ts';
 import { AGGREGATED_TYPE, groupDiscoveryList, wantsAggregated } from './aggregated-discovery.ts';
 import { type OpenApi, openApi } from './openapi.ts';
+import { reviewKinds, type ServedKind } from './review-kinds.ts';
 
 const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
 
 /** GET /api, /apis, /api/v1, /apis/{group}, /apis/{group}/{version}, /openapi/v3 and what it lists */
-export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
+export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
+  const kinds: readonly ServedKind[] = [...stored, ...reviewKinds];
   const groups = [...new Set(kinds.map((kind) => kind.group))].filter((group) => group !== '');
   const app = new Hono<ApiEnv>();
   const aggregated = (names: readonly string[]) => (c: Context<ApiEnv>, next: Next) => {
@@ -34,8 +35,7 @@ export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
   app.get('/apis/:group/:version', (c) => c.json(resourceList(kinds, c.req.param('group'), c.req.param('version'))));
   // Generated on the first request: most control planes never receive one.
   let made: OpenApi | undefined;
-  const described = () => (made ??= openApi(kinds));
-  for (const path of ['/openapi/v3', '/openapi/v3/*']) app.use(path, requireAdmin);
+  const described = () => (made ??= openApi(stored));
   app.get('/openapi/v3', (c) => c.json(described().index));
   app.get('/openapi/v3/*', (c) => {
     const text = described().documents.get(c.req.path.slice('/openapi/v3/'.length));
@@ -45,13 +45,13 @@ export function apiDocuments(kinds: readonly Kind[]): Hono<ApiEnv> {
   return app;
 }
 
-function apiGroup(kinds: readonly Kind[], group: string) {
+function apiGroup(kinds: readonly ServedKind[], group: string) {
   const versions = [...new Set(kinds.filter((kind) => kind.group === group).flatMap((kind) => kind.versions))];
   const described = versions.map((version) => ({ groupVersion: `${group}/${version}`, version }));
   return { name: group, versions: described, preferredVersion: described[0] };
 }
 
-function resourceList(kinds: readonly Kind[], group: string, version: string) {
+function resourceList(kinds: readonly ServedKind[], group: string, version: string) {
   const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
   if (served.length === 0) throw pathNotFound();
   const resources = served.map((kind) => ({
@@ -59,7 +59,7 @@ function resourceList(kinds: readonly Kind[], group: string, version: string) {
     singularName: kind.singular,
     namespaced: kind.namespaced,
     kind: kind.kind,
-    verbs,
+    verbs: kind.verbs ?? verbs,
     shortNames: kind.shortNames,
     categories: kind.categories,
   }));

@@ -20,10 +20,7 @@ beforeEach(async () => {
 async function served() {
   const token = await ScrapeToken.open(path);
   const made = new Hono<ApiEnv>();
-  made.use(
-    '*',
-    authenticate((given) => given === 'admin'),
-  );
+  made.use('*', authenticate({ isAdmin: (given) => given === 'admin' }));
   const metadata = { NAMESPACE: 'shop', SERVICE_ACCOUNT: 'web', ENVOY_PROMETHEUS_PORT: 15090 };
   return made.route('/', prometheusRoutes({ nodes: () => [{ id: 'sidecar~10.0.0.5~web.shop~x', metadata }], token }));
 }

@@ -1,7 +1,8 @@
 /** Where Prometheus finds the proxies, and the token with which it asks. */
 import { Hono } from 'hono';
 import type { Node } from '../../../shared/xds/core.ts';
-import { bearer, requireAdmin } from '../auth.ts';
+import { permission, requirePermission } from '../access/permission.ts';
+import { bearer } from '../auth.ts';
 import type { ApiEnv } from '../caller.ts';
 import { secretAnswer } from '../identity-body.ts';
 import { ApiError, forbidden, respondToError, unauthorized } from '../resources/status.ts';
@@ -27,19 +28,22 @@ export function prometheusRoutes({ nodes, token, report = () => {} }: Prometheus
   app.get('/v1/prometheus/targets', (c) => {
     const caller = c.get('caller');
     const given = bearer(c.req.header('authorization'));
-    if (caller.kind !== 'admin') {
+    if (caller.kind === 'user') requirePermission(c, { verb: 'list', resource: 'scrapetargets' });
+    else {
       if (given === undefined || !token.check(given)) {
-        if (caller.kind === 'workload') throw forbidden('the targets are for the admin and for the scrape token');
-        throw unauthorized('the targets are for the admin and for the scrape token (tulle token create --scrape)');
+        if (caller.kind === 'workload') throw forbidden('the targets are for users and for the scrape token');
+        throw unauthorized('the targets are for users and for the scrape token (tulle token create --scrape)');
       }
       c.env?.authenticated?.('scrape token');
     }
     return c.json(targetsOf(nodes()));
   });
 
-  app.post('/v1/prometheus/token', requireAdmin, async (c) => secretAnswer(c, { token: await token.create() }));
+  app.post('/v1/prometheus/token', permission('create', 'scrapetokens'), async (c) =>
+    secretAnswer(c, { token: await token.create() }),
+  );
 
-  app.delete('/v1/prometheus/token', requireAdmin, async (c) => {
+  app.delete('/v1/prometheus/token', permission('delete', 'scrapetokens'), async (c) => {
     if (!(await token.revoke())) throw new ApiError(404, 'NotFound', 'there is no scrape token');
     return c.json({ revoked: true });
   });

@@ -30,7 +30,13 @@ export function admit(
 ): Admitted {
   checkType(target, body);
   const { status: _, ...wanted } = body;
-  const whole = { ...wanted, metadata: metadataFor(target, body['metadata']) };
+  const { apiVersion } = target;
+  const whole = {
+    ...wanted,
+    apiVersion,
+    kind: target.kind.kind,
+    metadata: metadataFor(target, body['metadata'], stored),
+  };
   const first = kinds.validate(whole);
   // The schemas refuse unknown fields: what has no violations has none to take out.
   const pruned =
@@ -59,7 +65,7 @@ function unstorable(all: readonly Violation[]): { refused: Violation[]; warnings
 }
 
 function checkType(target: Target, body: Record<string, unknown>): void {
-  const { apiVersion, kind } = body;
+  const { apiVersion = target.apiVersion, kind = target.kind.kind } = body;
   if (kind !== target.kind.kind)
     throw badRequest(`the kind in the data (${show(kind)}) does not match the expected kind (${target.kind.kind})`);
   if (apiVersion !== target.apiVersion)
@@ -68,11 +74,16 @@ function checkType(target: Target, body: Record<string, unknown>): void {
     );
 }
 
-/** Name and namespace of the path; fields that the server manages are dropped. */
-function metadataFor(target: Target, given: unknown): Record<string, unknown> {
+/** Name and namespace of the path; fields that the server manages are dropped, and the mark of a deletion is the stored one's. */
+function metadataFor(target: Target, given: unknown, stored: Resource | undefined): Record<string, unknown> {
   if (!isObject(given)) throw badRequest('metadata: must be an object');
-  const { managedFields: _, ...rest } = given;
-  const metadata = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
+  const { managedFields: _, deletionTimestamp: __, deletionGracePeriodSeconds: ___, ...rest } = given;
+  const { deletionTimestamp, deletionGracePeriodSeconds } = stored?.metadata ?? {};
+  const metadata = Object.fromEntries(
+    Object.entries({ ...rest, deletionTimestamp, deletionGracePeriodSeconds }).filter(
+      ([, value]) => value !== null && value !== undefined,
+    ),
+  );
   if (target.kind.namespaced) {
     if (metadata['namespace'] && metadata['namespace'] !== target.namespace)
       throw badRequest('the namespace of the provided object does not match the namespace sent on the request');

@@ -24,11 +24,39 @@ export async function withStoreErrors<T>(target: Target, work: () => T | Promise
   }
 }
 
-export function answer(c: C, target: Target, resource: Resource, status: 200 | 201 = 200): Response {
+export function answer(c: C, target: Target, resource: Resource, status: 200 | 201 | 202 = 200): Response {
   const shown = inVersion(target, resource);
   if (!wantsTable(c)) return c.json(shown, status);
   const include = parseIncludeObject(c.req.query('includeObject'));
   return c.json(toTable(target.kind, [shown], shown.metadata.resourceVersion ?? '', include), status);
+}
+
+/** What the metadata of a list says beside its items. */
+export interface ListMeta {
+  revision: number;
+  /** Where the next page begins. */
+  continue?: string | undefined;
+  remainingItemCount?: number | undefined;
+}
+
+/** @param items in the version of the path */
+export function answerList(c: C, target: Target, items: readonly Resource[], meta: ListMeta): Response {
+  const { revision, continue: next, remainingItemCount } = meta;
+  const metadata = {
+    resourceVersion: String(revision),
+    ...(next === undefined ? {} : { continue: next }),
+    ...(remainingItemCount === undefined ? {} : { remainingItemCount }),
+  };
+  if (wantsTable(c)) {
+    const table = toTable(
+      target.kind,
+      items,
+      metadata.resourceVersion,
+      parseIncludeObject(c.req.query('includeObject')),
+    );
+    return c.json({ ...table, metadata });
+  }
+  return c.json({ kind: `${target.kind.kind}List`, apiVersion: target.apiVersion, metadata, items });
 }
 
 /** The first media type of `Accept` that can be had. @throws ApiError 406 when none can */

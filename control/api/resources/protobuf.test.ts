@@ -112,14 +112,34 @@ describe('protobuf bodies', () => {
       });
     const made = await post('/api/v1/namespaces', enveloped('Namespace', encode([1, meta('shop')])));
     expect([made.status, await made.json()]).toMatchObject([201, { kind: 'Namespace', metadata: { name: 'shop' } }]);
-    const service = await post('/api/v1/namespaces/shop/services', enveloped('Service', encode([1, meta('a')])));
+    const port = encode([1, 'http'], [3, 80], [4, encode([1, 1], [2, 0], [3, 'web'])], [5, 0]);
+    const spec = encode([1, port], [2, entry('app', 'a')], [4, 'ClusterIP'], [13, 0]);
+    const service = await post(
+      '/api/v1/namespaces/shop/services',
+      enveloped('Service', encode([1, meta('a')], [2, spec], [3, encode([1, encode()])])),
+    );
     expect([service.status, await service.json()]).toMatchObject([
+      201,
+      { spec: { ports: [{ name: 'http', port: 80, targetPort: 'web' }], selector: { app: 'a' }, type: 'ClusterIP' } },
+    ]);
+    const pod = await post('/api/v1/namespaces/shop/services', enveloped('Pod', encode([1, meta('a')])));
+    expect([pod.status, await pod.json()]).toMatchObject([
       415,
       {
         reason: 'UnsupportedMediaType',
         message: expect.stringContaining('send JSON, as kubectl apply and create -f do'),
       },
     ]);
+    const options = enveloped('DeleteOptions', encode([2, encode([1, 'x'])], [4, 'Background']), 'apps/v1');
+    const remove = await api.request('/api/v1/namespaces/shop/services/a', {
+      method: 'DELETE',
+      body: options,
+      headers: { 'content-type': PROTOBUF, authorization: 'Bearer x' },
+    });
+    expect(await remove.json()).toMatchObject({
+      code: 409,
+      message: expect.stringContaining('(x) does not match the UID'),
+    });
     const broken = await post('/api/v1/namespaces', new TextEncoder().encode('k8s\0\xff'));
     expect(broken.status).toBe(400);
     const latin = await post(

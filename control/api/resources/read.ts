@@ -18,7 +18,7 @@ export async function get({ store }: ResourceRoutes, c: C, target: Target): Prom
 }
 
 export async function listOrWatch(routes: ResourceRoutes, c: C, target: Target): Promise<Response> {
-  const selectors = parseSelectors(c.req.query('labelSelector'), c.req.query('fieldSelector'));
+  const selectors = parseSelectors(target.kind, c.req.query('labelSelector'), c.req.query('fieldSelector'));
   const table = wantsTable(c);
   if (isTrue(c.req.query('watch'))) return watch(routes, c, target, selectors);
   // The API allows servers to ignore `limit`; such a server never issues a `continue` token.

@@ -1,60 +1,69 @@
-/** Deleting resources. */
+/** Deleting resources: one, or all of a collection that selectors match. */
 import type { Context } from 'hono';
 import type { Resource } from '../../../shared/resources/resource.ts';
-import { StoreError } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
-import { asObject, parseJson, readText } from '../server/body.ts';
-import { mustGet, withStoreErrors } from './answer.ts';
-import { keyOf, type Target } from './kinds.ts';
-import { checkPrecondition, preconditionOf } from './precondition.ts';
-import { isDryRun } from './request-options.ts';
+import { answer, answerList } from './answer.ts';
+import { inVersion, selectionOf, type Target } from './kinds.ts';
+import { deleteOne } from './lifecycle/delete-one.ts';
+import { type DeleteOptions, readDeleteOptions } from './lifecycle/delete-options.ts';
 import type { ResourceRoutes } from './routes.ts';
-import { forbidden, success } from './status.ts';
+import { parseSelectors } from './selectors.ts';
+import { ApiError, methodNotAllowed, success } from './status.ts';
 
 type C = Context<ApiEnv>;
 
+/** Core kinds whose deletion Kubernetes answers with the object; the others with a Status. */
+const ANSWERED_WITH_OBJECT: ReadonlySet<string> = new Set(['Namespace', 'Service', 'ServiceAccount']);
+
 export async function remove(routes: ResourceRoutes, c: C, target: Target): Promise<Response> {
-  const { store, protectedNamespaces } = routes;
-  const text = await readText(c);
-  const options = text === '' ? {} : asObject(parseJson(text));
-  const dryRun = isDryRun(c, options['dryRun']);
-  const stored = await mustGet(store, target);
-  const isNamespace = target.kind.group === '' && target.kind.kind === 'Namespace';
-  if (isNamespace && protectedNamespaces.includes(target.name))
-    throw forbidden(`namespaces "${target.name}" is forbidden: this namespace may not be deleted`);
-  const precondition = preconditionOf(options['preconditions']);
-  await withStoreErrors(target, async () => {
-    mustHaveNoFinalizers(stored);
-    if (dryRun) return checkPrecondition(stored, precondition);
-    if (isNamespace) {
-      checkPrecondition(stored, precondition);
-      await emptyNamespace(routes, target.name);
-    }
-    await store.delete(keyOf(target), precondition);
-  });
+  const options = await readDeleteOptions(c);
+  const { removed, resource } = await deleteOne(routes, target, options);
   const { kind, name } = target;
-  const uid = stored.metadata.uid;
+  if (!removed) return answer(c, target, resource, options.accepted ? 202 : 200);
+  if (kind.group === '' && ANSWERED_WITH_OBJECT.has(kind.kind)) return answer(c, target, resource);
+  const { uid } = resource.metadata;
   return c.json(
     success({ name, ...(kind.group ? { group: kind.group } : {}), kind: kind.plural, ...(uid ? { uid } : {}) }),
   );
 }
 
-/** Deletes a namespace's resources first, so that a crash in between leaves no resource without its namespace. */
-async function emptyNamespace({ store, kinds }: ResourceRoutes, namespace: string): Promise<void> {
-  for (const item of (await store.list({ namespace })).items) mustHaveNoFinalizers(item);
-  for (const { group, plural, namespaced } of kinds.kinds) {
-    if (!namespaced) continue;
-    const { items } = await store.list({ kind: { group, plural }, namespace });
-    for (const item of items) {
-      await store.delete({ group, plural, namespace, name: item.metadata.name }).catch((error: unknown) => {
-        if (!(error instanceof StoreError && error.code === 'not-found')) throw error;
-      });
-    }
-  }
+/** Answered with the list of what was deleted. Each deletion is a write of its own, as in Kubernetes. */
+export async function removeCollection(routes: ResourceRoutes, c: C, target: Target): Promise<Response> {
+  const { group, kind, namespaced } = target.kind;
+  if ((namespaced && target.namespace === '') || (group === '' && NOT_DELETED_TOGETHER.has(kind)))
+    throw methodNotAllowed();
+  const selectors = parseSelectors(target.kind, c.req.query('labelSelector'), c.req.query('fieldSelector'));
+  const options = await readDeleteOptions(c);
+  const { items, revision } = await routes.store.list(selectionOf(target));
+  const selected = items.filter(selectors.matches);
+  for (const item of selected) await removeListed(routes, { ...target, name: item.metadata.name }, item, options);
+  return answerList(
+    c,
+    target,
+    selected.map((item) => inVersion(target, item)),
+    { revision },
+  );
 }
 
-/** Finalizers are not supported: deletion is refused, so that none is skipped. */
-function mustHaveNoFinalizers({ metadata }: Resource): void {
-  if (!metadata.finalizers?.length) return;
-  throw new StoreError('conflict', `"${metadata.name}" has finalizers: remove them first`);
+/** Kinds that Kubernetes deletes one by one only. */
+const NOT_DELETED_TOGETHER: ReadonlySet<string> = new Set(['Namespace']);
+
+/** One that another client has deleted meanwhile is gone, which is what was asked. */
+async function removeListed(
+  routes: ResourceRoutes,
+  target: Target,
+  { metadata: { uid } }: Resource,
+  options: DeleteOptions,
+): Promise<void> {
+  try {
+    const precondition = { ...options.precondition, ...(uid && !options.precondition.uid ? { uid } : {}) };
+    await deleteOne(routes, target, { ...options, precondition });
+  } catch (error) {
+    const replaced =
+      error instanceof ApiError &&
+      error.code === 409 &&
+      !options.precondition.uid &&
+      !options.precondition.resourceVersion;
+    if (!(error instanceof ApiError && error.code === 404) && !replaced) throw error;
+  }
 }

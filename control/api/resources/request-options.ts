@@ -6,7 +6,7 @@ import { badRequest } from './status.ts';
 type C = Context<ApiEnv>;
 
 export function isDryRun(c: C, option?: unknown): boolean {
-  const asked = c.req.queries('dryRun') ?? (Array.isArray(option) ? option : []);
+  const asked = [...(c.req.queries('dryRun') ?? []), ...(Array.isArray(option) ? option : [])];
   if (asked.some((value) => value !== 'All')) throw badRequest('dryRun: must be All');
   if (asked.length > 0) c.set('dryRun', true);
   return asked.length > 0;

@@ -1,10 +1,11 @@
 /** The resource routes: every kind at its Kubernetes path, one set of verbs for all. */
 import { type Context, Hono } from 'hono';
+import { guardingRoles } from '../access/guard-roles.ts';
 import type { ApiEnv } from '../caller.ts';
 import { Neighbours } from '../neighbours.ts';
 import { findTarget, type Target } from './kinds.ts';
 import { get, listOrWatch } from './read.ts';
-import { remove } from './remove.ts';
+import { remove, removeCollection } from './remove.ts';
 import type { Api, ResourceRoutes } from './routes.ts';
 import { methodNotAllowed } from './status.ts';
 import { create, patch, replace } from './write.ts';
@@ -14,8 +15,10 @@ type C = Context<ApiEnv>;
 export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   const routes: Api = { ...given, neighbours: given.neighbours ?? new Neighbours(given.store) };
-  const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) =>
-    handler(routes, c, findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>));
+  const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) => {
+    const target = findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>);
+    return handler({ ...routes, store: guardingRoles(routes.store, c, target) }, c, target);
+  };
   const refuse = async () => {
     throw methodNotAllowed();
   };
@@ -24,6 +27,7 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
       const collection = `${base}${scope}/:plural`;
       app.get(collection, on(listOrWatch));
       app.post(collection, on(create));
+      app.delete(collection, on(removeCollection));
       app.all(collection, on(refuse));
       app.get(`${collection}/:name`, on(get));
       app.put(`${collection}/:name`, on(replace));

@@ -1,4 +1,5 @@
 /** `labelSelector` and `fieldSelector` of list and watch (https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/). */
+import type { Kind } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { badRequest } from './status.ts';
 
@@ -6,16 +7,26 @@ export type Matches = (resource: Resource) => boolean;
 
 export interface Selectors {
   matches: Matches;
-  /** Whether a resource may begin or cease to match: labels change, names do not. */
+  /** Whether a resource may begin or cease to match: labels and other fields change, names do not. */
   changeable: boolean;
+  /** They select something: a list then does not say how many resources follow a page. */
+  selective: boolean;
 }
 
 /** @throws ApiError 400 naming the term that is not understood */
-export function parseSelectors(labelSelector: string | undefined, fieldSelector: string | undefined): Selectors {
+export function parseSelectors(
+  kind: Pick<Kind, 'group' | 'kind'>,
+  labelSelector: string | undefined,
+  fieldSelector: string | undefined,
+): Selectors {
   const labels = split(labelSelector ?? '').map(parseLabelTerm);
-  const fields = split(fieldSelector ?? '').map(parseFieldTerm);
-  const all = [...labels, ...fields];
-  return { matches: (resource) => all.every((matches) => matches(resource)), changeable: labels.length > 0 };
+  const fields = split(fieldSelector ?? '').map((term) => parseFieldTerm(kind, term));
+  const all = [...labels, ...fields.map(({ matches }) => matches)];
+  return {
+    matches: (resource) => all.every((matches) => matches(resource)),
+    changeable: labels.length > 0 || fields.some(({ changeable }) => changeable),
+    selective: all.length > 0,
+  };
 }
 
 /** At commas that stand outside of parentheses. */
@@ -56,13 +67,52 @@ function label(resource: Resource, key: string): string | undefined {
   return labels && Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
-function parseFieldTerm(term: string): Matches {
-  const match = /^(metadata\.name|metadata\.namespace)\s*(==|=|!=)\s*([^=!\s]*)$/.exec(term);
-  if (!match)
-    throw badRequest(
-      `fieldSelector "${term}" is not supported: only metadata.name and metadata.namespace with =, == or !=`,
-    );
-  const [, field, operator, value = ''] = match;
+/** Fields that core kinds are selected by beside name and namespace, as in Kubernetes; values are texts. */
+const FIELDS: Readonly<Record<string, readonly string[]>> = {
+  Namespace: ['status.phase'],
+  Secret: ['type'],
+  Service: ['spec.clusterIP', 'spec.type'],
+  Event: [
+    'involvedObject.kind',
+    'involvedObject.namespace',
+    'involvedObject.name',
+    'involvedObject.uid',
+    'involvedObject.apiVersion',
+    'involvedObject.resourceVersion',
+    'involvedObject.fieldPath',
+    'reason',
+    'reportingComponent',
+    'source',
+    'type',
+  ],
+};
+/** Values of fields that are not a text at their path. */
+const VALUES: Readonly<Record<string, string>> = { source: 'source.component' };
+
+function parseFieldTerm(kind: Pick<Kind, 'group' | 'kind'>, term: string): { matches: Matches; changeable: boolean } {
+  const match = /^([^=!\s]+)\s*(==|=|!=)\s*((?:[^=!\s\\]|\\.)*)$/.exec(term);
+  if (!match) throw badRequest(`invalid selector: '${term}'; can't understand '${term}'`);
+  const [, field = '', operator, escaped = ''] = match;
+  const value = escaped.replace(/\\(.)/g, '$1');
+  const named = field === 'metadata.name' || field === 'metadata.namespace';
+  const core = kind.group === '' || kind.group === 'events.k8s.io' ? FIELDS[kind.kind] : undefined;
+  if (!named && !core?.includes(field)) throw badRequest(unknownField(kind, field));
+  const path = (VALUES[field] ?? field).split('.');
   const negated = operator === '!=';
-  return ({ metadata }) => ((field === 'metadata.name' ? metadata.name : metadata.namespace) === value) !== negated;
+  return { matches: (resource) => (textAt(resource, path) === value) !== negated, changeable: !named };
+}
+
+/** Kubernetes' wording, which differs between its own kinds and those of CRDs. */
+function unknownField({ group }: Pick<Kind, 'group'>, field: string): string {
+  if (group !== '') return `field label not supported: ${field}`;
+  return `"${field}" is not a known field selector: only "metadata.name", "metadata.namespace"`;
+}
+
+function textAt(value: unknown, path: readonly string[]): string {
+  let found: unknown = value;
+  for (const step of path) {
+    if (typeof found !== 'object' || found === null || !Object.hasOwn(found, step)) return '';
+    found = (found as Record<string, unknown>)[step];
+  }
+  return typeof found === 'string' ? found : '';
 }

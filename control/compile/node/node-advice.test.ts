@@ -41,6 +41,15 @@ describe('a sidecar that serves nothing', () => {
       '10.0.0.5',
       'WorkloadEntry shop/orders-vm has its address',
     ],
+    [
+      'its entry has another service account',
+      [
+        SERVICE,
+        resource('WorkloadEntry', 'other', { address: '10.0.0.5', serviceAccount: 'x', labels: { app: 'orders' } }),
+      ],
+      '10.0.0.5',
+      'WorkloadEntry shop/other has its address 10.0.0.5 and another service account than orders',
+    ],
   ])('is advised: %s', (_why, resources, ip, text) => {
     expect(advice(resources, ip)).toMatch(/^it serves no service of the mesh \(a pure client needs none\): /);
     expect(advice(resources, ip)).toContain(text);

@@ -8,7 +8,7 @@ import { PROXY_TYPES } from './proxy-types.ts';
 /** Why a sidecar serves nothing of the mesh, with the remedy; undefined where it does, and for other proxies. */
 export function servesNothing(view: MeshView, node: Node): string | undefined {
   const proxy = viewOf(view, node);
-  if (proxy?.type !== 'sidecar' || proxy.instances.length > 0) return undefined;
+  if (proxy?.type !== 'sidecar' || proxy.instances.some(({ workload }) => workload.isOwn)) return undefined;
   return `it serves no service of the mesh (a pure client needs none): ${whyNothing(view, proxy)}`;
 }
 
@@ -25,9 +25,12 @@ function viewOf(view: MeshView, node: Node): ProxyView | undefined {
 function whyNothing(view: MeshView, proxy: ProxyView): string {
   const { namespace, serviceAccount, workloads } = proxy;
   const address = proxy.ips.join(', ');
-  const entry = workloads.find(({ name }) => name.startsWith('WorkloadEntry '));
+  const entry = workloads.find(({ isOwn, name }) => isOwn && name.startsWith('WorkloadEntry '));
   if (entry)
     return `${entry.name} has its address ${address}, but no ServiceEntry or Service selects it: give one a selector with its labels`;
+  const foreign = workloads.find(({ isOwn }) => !isOwn);
+  if (foreign)
+    return `${foreign.name} has its address ${address} and another service account than ${serviceAccount}: give the entry that account, or start it with --ip ADDRESS of its own entry`;
   const group = view
     .resources('WorkloadGroup')
     .find((each) => each.metadata.namespace === namespace && isOfGroup(each, proxy));

@@ -21,7 +21,7 @@ const annotations = (yaml: string) => ({ annotations: { [PROXY_CONFIG_ANNOTATION
 const WORKLOAD = {
   namespace: 'shop',
   labels: { app: 'web', version: 'v1' },
-  workloads: [] as { labels: Record<string, string> }[],
+  workloads: [] as { isOwn: boolean; labels: Record<string, string> }[],
   ips: ['10.0.0.1'],
   serviceAccount: 'web',
 };
@@ -117,6 +117,7 @@ describe('annotation proxy.istio.io/config', () => {
     ['other labels', group('g', { template: { ...template, labels: { app: 'x' } } }, 'concurrency: 7')],
     ['no labels', group('g', { template: { serviceAccount: 'web' } }, 'concurrency: 7')],
     ['another address', entry({ address: '10.0.0.2' }, 'concurrency: 7')],
+    ['an entry of another account', entry({ address: '10.0.0.1', serviceAccount: 'x' }, 'concurrency: 7')],
     ['another namespace', { ...annotated, metadata: { ...annotated.metadata, namespace: 'other' } }],
     ['malformed YAML', entry({ address: '10.0.0.1' }, 'concurrency: [')],
     ['a bad value', entry({ address: '10.0.0.1' }, 'concurrency: many')],

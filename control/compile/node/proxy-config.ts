@@ -38,7 +38,7 @@ type Group = ResourceOfKind<'WorkloadGroup'>;
 type Workload = Pick<ProxyView, 'namespace' | 'labels' | 'ips' | 'serviceAccount'> & {
   ownConfig?: ProxyView['ownConfig'];
   group?: ProxyView['group'];
-  workloads: readonly Pick<LocalWorkload, 'labels'>[];
+  workloads: readonly Pick<LocalWorkload, 'labels' | 'isOwn'>[];
 };
 
 /** What the proxy of `node` takes at its start. @throws NodeError when the node's id or metadata is malformed */
@@ -192,11 +192,12 @@ export function entriesOf(view: MeshView, workload: Workload): readonly Entry[] 
     );
 }
 
-/** By address; where many workloads share a loopback address, by account and labels too. */
+/** By address and by the service account, where the entry names one; on a loopback address, which many workloads share, by labels too. */
 function isEntryOf(entry: Entry, { ips, labels, workloads, serviceAccount }: Workload): boolean {
   const { address = '', ...own } = specOf(entry);
   if (!ips.includes(address)) return false;
-  if (address !== '::1' && !address.startsWith('127.')) return true;
+  if (address !== '::1' && !address.startsWith('127.'))
+    return !own.serviceAccount || own.serviceAccount === serviceAccount;
   if ((own.serviceAccount || 'default') !== serviceAccount) return false;
   return selectsProxy(own.labels ?? {}, { labels, workloads });
 }

@@ -321,6 +321,41 @@ describe('what the proxy is as a caller', () => {
     expect(seen({ app: 'orders' })).toEqual([true, true]);
     expect(seen({ app: 'redis' })).toEqual([false, false]);
   });
+  describe.each([
+    ['a served WorkloadEntry', [service('redis', 6379, 'TCP'), workload('redis', { serviceAccount: 'redis' })]],
+    ['a WorkloadEntry that no service selects', [workload('redis', { serviceAccount: 'redis' })]],
+    [
+      'an endpoint of a ServiceEntry',
+      [
+        service('redis', 6379, 'TCP', {
+          workloadSelector: undefined,
+          endpoints: [{ address: IP, serviceAccount: 'redis', labels: { app: 'redis' } }],
+        }),
+      ],
+    ],
+  ])('where a node claims the address of another account: %s', (_, foreign) => {
+    it('has its own labels, and nothing that selectors give by the labels of the other', () => {
+      expect(labelsOf(foreign)).toEqual({});
+      expect(labelsOf(foreign, { team: 'b' })).toEqual({ team: 'b' });
+      const target = service('target', 443);
+      const rule = resource('DestinationRule', 'd', {
+        host: 'target.shop.svc.cluster.local',
+        workloadSelector: { matchLabels: { app: 'redis' } },
+        trafficPolicy: { tls: { mode: 'MUTUAL', credentialName: 'private' } },
+      });
+      const secrets = (labels: Record<string, string>) =>
+        JSON.stringify(compile([...foreign, target, rule], { labels }).clusters).includes('private');
+      expect(secrets({ team: 'b' })).toBe(false);
+      expect(secrets({ app: 'redis' })).toBe(true);
+      const config = resource('ProxyConfig', 'c', { ...selecting('redis'), concurrency: 3 });
+      const view = buildView([...foreign, config], 1, DEFAULT_SETTINGS);
+      expect(effectiveProxyConfig(view, proxyOf(view, nodeOf({}), PROXY_TYPES)).concurrency).not.toBe(3);
+    });
+    it('is guarded by the policies of both', () => {
+      const all = [...foreign, policy('redis', 'redis'), policy('own', 'b')];
+      expect(guards(all, { capture: true, labels: { app: 'b' } })['rest']).toEqual(['ALLOW redis', 'ALLOW own']);
+    });
+  });
   it('a ProxyConfig that selects one workload stays in force beside another', () => {
     const config = resource('ProxyConfig', 'c', { ...selecting('orders'), concurrency: 3 });
     const view = buildView([...two, config], 1, DEFAULT_SETTINGS);

@@ -17,6 +17,11 @@ export interface LocalWorkload {
   readonly name: string;
   readonly namespace: string;
   readonly labels: Labels;
+  /**
+   * Its service account is that of the proxy, or it names none. An address is only claimed: a workload of another account is
+   * guarded like the others, but its labels give the proxy nothing.
+   */
+  readonly isOwn: boolean;
   /** The services it is an endpoint of. */
   readonly services: readonly MeshService[];
   /** Its ports that services send to. UDP ports are not listened on and do not count. */
@@ -59,7 +64,7 @@ export function localWorkloads(view: MeshView, node: NodeClaims): LocalWorkloads
   const found = new Map<string, Draft>();
   const drafts: (Omit<Instance, 'workload'> & { draft: Draft })[] = [];
   for (const { service, endpoint } of endpointsAt(view, node)) {
-    if (!isOwn(endpoint, node)) continue;
+    if (!isMeant(endpoint, node)) continue;
     const port = service.ports.find((item) => item.number === endpoint.servicePort);
     if (!port) continue;
     const draft = draftOf(found, endpoint, node);
@@ -67,13 +72,14 @@ export function localWorkloads(view: MeshView, node: NodeClaims): LocalWorkloads
     if (port.protocol !== 'UDP') draft.ports.add(endpoint.port);
     drafts.push({ service, port, endpoint, draft });
   }
-  const served = found.size > 0;
+  const served = [...found.values()].some(({ isOwn }) => isOwn);
   for (const ip of new Set(node.ips))
     for (const entry of view.workloadEntriesAt(ip, node.namespace)) addUnserved(found, entry, node);
   const made = new Map([...found.values()].map((draft) => [draft, finished(draft)]));
   const workloads = [...made.values()];
   // Without a service, the labels that the node claims count too, unless an entry has all of them.
-  if (!served && !workloads.some(({ labels }) => selects(node.labels, labels))) workloads.push(finished(claimed(node)));
+  if (!served && !workloads.some(({ isOwn, labels }) => isOwn && selects(node.labels, labels)))
+    workloads.push(finished(claimed(node)));
   const instances = drafts.map(({ draft, ...rest }) => instanceOf({ ...rest, workload: made.get(draft)! }));
   return { workloads: sharedList(workloads), instances: sharedList(instances.sort(byAgeOfService)) };
 }
@@ -105,10 +111,12 @@ export function workloadsAt(workloads: readonly LocalWorkload[], port: number): 
 /**
  * The labels that the proxy has as a caller, where no port tells which workload calls: those of its only workload. Of
  * several with different labels, what those have in common that have all LABELS of the node; LABELS where none has.
+ * Workloads of other service accounts do not count.
  */
-export function callerLabels(workloads: readonly LocalWorkload[], node: NodeClaims): Labels {
-  const all = { ...common(workloads), ...node.staticLabels };
-  if (workloads.every(({ labels }) => sameLabels(labels, all)) || isEmpty(node.labels)) return all;
+export function callerLabels(all: readonly LocalWorkload[], node: NodeClaims): Labels {
+  const workloads = all.filter(({ isOwn }) => isOwn);
+  const shared = { ...common(workloads), ...node.staticLabels };
+  if (workloads.every(({ labels }) => sameLabels(labels, shared)) || isEmpty(node.labels)) return shared;
   const meant = workloads.filter(({ labels }) => selects(node.labels, labels));
   return { ...(meant.length > 0 ? common(meant) : node.labels), ...node.staticLabels };
 }
@@ -116,9 +124,11 @@ export function callerLabels(workloads: readonly LocalWorkload[], node: NodeClai
 /** Whether a selector of resources that one process can have only once (Gateway, ProxyConfig) picks the proxy. */
 export function selectsProxy(
   selector: Labels,
-  proxy: { labels: Labels; workloads: readonly Pick<LocalWorkload, 'labels'>[] },
+  proxy: { labels: Labels; workloads: readonly Pick<LocalWorkload, 'labels' | 'isOwn'>[] },
 ): boolean {
-  return selects(selector, proxy.labels) || proxy.workloads.some(({ labels }) => selects(selector, labels));
+  return (
+    selects(selector, proxy.labels) || proxy.workloads.some(({ isOwn, labels }) => isOwn && selects(selector, labels))
+  );
 }
 
 /** Notes workloads with different labels behind one proxy, and the rule that applies. */
@@ -141,6 +151,7 @@ interface Draft {
   readonly name: string;
   readonly namespace: string;
   readonly labels: Labels;
+  readonly isOwn: boolean;
   readonly services: MeshService[];
   readonly ports: Set<number>;
 }
@@ -150,38 +161,42 @@ interface Finished {
   readonly name: string;
   readonly namespace: string;
   readonly labels: string;
+  readonly isOwn: boolean;
   readonly ports: string;
 }
 
-function finished({ name, namespace, labels, services, ports }: Draft): LocalWorkload {
+function finished({ name, namespace, labels, isOwn, services, ports }: Draft): LocalWorkload {
   return workload({
     services: sharedList(services),
     name,
     namespace,
     labels: labelsKey(labels),
+    isOwn,
     ports: [...ports].join(),
   });
 }
 
 const workload = generator<Finished, LocalWorkload>(
-  { services: true, name: true, namespace: true, labels: true, ports: true },
-  ({ services, name, namespace, labels, ports }) => ({
+  { services: true, name: true, namespace: true, labels: true, isOwn: true, ports: true },
+  ({ services, name, namespace, labels, isOwn, ports }) => ({
     services,
     name,
     namespace,
     labels: labelsFrom(labels),
+    isOwn,
     ports: new Set(ports === '' ? [] : ports.split(',').map(Number)),
   }),
 );
 
-/** The workload of an endpoint, made when it is new. Other labels make another workload: they are never joined. */
+/** The workload of an endpoint, made when it is new. Other labels or accounts make another workload: they are never joined. */
 function draftOf(found: Map<string, Draft>, endpoint: MeshEndpoint, node: NodeClaims): Draft {
   const name = `${endpoint.workloadKind} ${endpoint.namespace}/${endpoint.workloadName}`;
   const labels = { ...ownLabels(endpoint, node), ...node.staticLabels };
-  const key = `${name} ${labelsKey(labels)}`;
+  const isOwn = hasAccount(endpoint, node);
+  const key = `${name} ${isOwn} ${labelsKey(labels)}`;
   let draft = found.get(key);
   if (!draft) {
-    draft = { name, namespace: endpoint.namespace, labels, services: [], ports: new Set() };
+    draft = { name, namespace: endpoint.namespace, labels, isOwn, services: [], ports: new Set() };
     found.set(key, draft);
   }
   return draft;
@@ -196,25 +211,30 @@ function ownLabels({ workloadKind, labels }: MeshEndpoint, node: NodeClaims): La
 function addUnserved(found: Map<string, Draft>, entry: ResourceOfKind<'WorkloadEntry'>, node: NodeClaims): void {
   const { body, name, namespace, labels } = entryWorkload(entry);
   const { address = '', serviceAccount = '' } = body;
-  if (!isOwn({ address, serviceAccount, labels }, node)) return;
+  if (!isMeant({ address, serviceAccount, labels }, node)) return;
   const title = `WorkloadEntry ${namespace}/${name}`;
   if ([...found.values()].some((draft) => draft.name === title)) return;
   const all = { ...labels, ...node.staticLabels };
-  found.set(title, { name: title, namespace, labels: all, services: [], ports: new Set() });
+  const isOwn = hasAccount({ serviceAccount }, node);
+  found.set(title, { name: title, namespace, labels: all, isOwn, services: [], ports: new Set() });
 }
 
 function claimed({ namespace, labels, staticLabels }: NodeClaims): Draft {
   const name = 'the node itself';
-  return { name, namespace, labels: { ...labels, ...staticLabels }, services: [], ports: new Set() };
+  return { name, namespace, labels: { ...labels, ...staticLabels }, isOwn: true, services: [], ports: new Set() };
 }
 
 /** On loopback many workloads share one address; there the node's own identity and labels tell them apart. */
-function isOwn(
+function isMeant(
   one: Pick<MeshEndpoint, 'address' | 'serviceAccount' | 'labels'>,
   own: Pick<NodeClaims, 'labels' | 'serviceAccount'>,
 ): boolean {
   if (one.address !== '::1' && !one.address.startsWith('127.')) return true;
   return one.serviceAccount === own.serviceAccount && selects(own.labels, one.labels);
+}
+
+function hasAccount({ serviceAccount }: Pick<MeshEndpoint, 'serviceAccount'>, node: NodeClaims): boolean {
+  return serviceAccount === '' || serviceAccount === node.serviceAccount;
 }
 
 /** The pairs that all have. */

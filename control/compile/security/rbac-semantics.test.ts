@@ -323,7 +323,7 @@ it('decides as the documentation says', () => {
 it('at a port of two workloads admits what both admit, and at a port of one what that one admits', () => {
   const seen = { allowed: 0, denied: 0, onlyOne: 0 };
   const local = (app: string, ...ports: number[]): LocalWorkload => {
-    return { name: app, namespace: 'foo', labels: { app }, services: [], ports: new Set(ports) };
+    return { name: app, namespace: 'foo', labels: { app }, isOwn: true, services: [], ports: new Set(ports) };
   };
   fc.assert(
     fc.property(policies, fc.array(call, { minLength: 4, maxLength: 8 }), (all, calls) => {

@@ -4,7 +4,7 @@ import type { CertificateFacts } from '../../../shared/identity/certificate.ts';
 import { parseJsonObject } from '../../../shared/jwt/strict-json.ts';
 import { base64Bytes } from './base64.ts';
 import { isSigner, readSignedData, type SignedData, verifies } from './cms.ts';
-import { LEEWAY_MS, matchingRules, type Once, type Proof, Refusal, type Rule } from './proof.ts';
+import { LEEWAY_MS, matchingRules, notAccepted, type Once, type Proof, Refusal, type Rule } from './proof.ts';
 
 export interface AwsRule {
   readonly accounts: readonly string[];
@@ -103,11 +103,7 @@ async function signedRules<R extends Rule<AwsRule>>(
   const signed: R[] = [];
   for (const rule of rules) if (await isSigned(data, content, rule.evidence.signers, now)) signed.push(rule);
   if (signed.length > 0) return signed;
-  throw new Refusal(
-    'unproved',
-    'signature: is not of AWS',
-    `${rules[0]!.name}: the document is signed by none of its certificates`,
-  );
+  throw notAccepted(`${rules[0]!.name}: the document is signed by none of its certificates`);
 }
 
 async function isSigned(data: SignedData, content: Uint8Array, signers: readonly CertificateFacts[], now: number) {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Key } from '../../../shared/jwt/key-set.ts';
 import type { KeySource } from '../../mesh/key-sets.ts';
 import { isSignedBy, type Jws, parseJws } from './jws.ts';
-import { LEEWAY_MS, matchingRules, type Once, type Proof, Refusal, type Rule } from './proof.ts';
+import { LEEWAY_MS, matchingRules, notAccepted, type Once, type Proof, Refusal, type Rule } from './proof.ts';
 import { audiencesOf, claimAt, type TokenTimes, textClaim, textsOf, tokenTimes } from './token-claims.ts';
 
 export interface ClaimMatch {
@@ -102,11 +102,7 @@ export async function signedRules<R extends Rule<TokenRule>>(
       'token: the keys of its issuer are not known yet',
       `${missing.name}: the keys of its issuer were not fetched: see the status of the policy`,
     );
-  throw new Refusal(
-    'unproved',
-    'token: its signature is not by a key of its issuer',
-    `${rules[0]!.name}: the signature of the token is by none of the keys`,
-  );
+  throw notAccepted(`${rules[0]!.name}: the signature of the token is by none of the keys`);
 }
 
 /** By what is signed: a signature may have several spellings, and a token need not have a jti. */

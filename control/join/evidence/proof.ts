@@ -48,7 +48,7 @@ const MAX_REASONS = 8;
 /**
  * The rules that a fact of the evidence does not contradict.
  * @param mismatch why a rule does not match; undefined: it does
- * @throws Refusal not-allowed where none is left
+ * @throws Refusal unproved where none is left
  */
 export function matchingRules<R extends Rule<unknown>>(
   rules: readonly R[],
@@ -60,17 +60,20 @@ export function matchingRules<R extends Rule<unknown>>(
     if (reason !== undefined && reasons.length < MAX_REASONS) reasons.push(`${rule.name}: ${reason}`);
     return reason === undefined;
   });
-  if (left.length === 0) throw notAllowed(reasons.join('; ') || 'no JoinPolicy has a rule for such evidence');
+  if (left.length === 0) throw notAccepted(reasons.join('; ') || 'no JoinPolicy has a rule for such evidence');
   return left;
 }
 
-export function notAllowed(detail: string): Refusal {
-  return new Refusal(
-    'not-allowed',
-    'no JoinPolicy accepts this evidence; the log of the control plane says why',
-    detail,
-  );
-}
+const NO_POLICY = 'no JoinPolicy accepts this evidence; the log of the control plane says why';
+
+/**
+ * Evidence that no rule matches, or that is not signed as a matching rule requires: the same answer, as a difference would
+ * describe the policies to callers without any proof.
+ */
+export const notAccepted = (detail: string): Refusal => new Refusal('unproved', NO_POLICY, detail);
+
+/** Evidence that was verified, for a workload that no rule grants. */
+export const notGranted = (detail: string): Refusal => new Refusal('not-allowed', NO_POLICY, detail);
 
 /** Tolerance for clocks that differ; milliseconds. */
 export const LEEWAY_MS = 60_000;

@@ -2,7 +2,7 @@
 import type { Role } from '../../../shared/identity/chain-path.ts';
 import { ChainError, verifyPath } from '../../../shared/identity/verify.ts';
 import type { X509Certificate } from '../../../shared/identity/x509.ts';
-import { Refusal, type Rule } from './proof.ts';
+import { notAccepted, type Rule } from './proof.ts';
 
 export interface ChainToTrust {
   /** DER, leaf first. */
@@ -30,6 +30,5 @@ export async function trustingRules<R extends Rule<{ readonly roots: readonly X5
       first ??= error;
     }
   if (trusting.length > 0) return trusting;
-  const reason = `${what}: ${first?.message ?? ''}`;
-  throw new Refusal('unproved', reason, `${rules[0]!.name}: ${reason}`);
+  throw notAccepted(`${rules[0]!.name}: ${what}: ${first?.message ?? ''}`);
 }

@@ -4,7 +4,7 @@ import { escapeText } from '../../../shared/log/escape.ts';
 import { parseClaimPath } from '../../../shared/match/jwt-claim.ts';
 import type { NameFromClaim } from '../../../shared/resources/schema/tulle/join-policy.ts';
 import type { NewJoin } from '../../ca/joins.ts';
-import { type Match, notAllowed, type Proof, Refusal } from '../evidence/proof.ts';
+import { type Match, notGranted, type Proof, Refusal } from '../evidence/proof.ts';
 import { type Claims, claimAt } from '../evidence/token-claims.ts';
 import type { GrantingRule } from './join-rules.ts';
 
@@ -42,7 +42,7 @@ export function grantOf(
   const [first] = possible;
   if (!first) {
     const names = matches.map(({ rule }) => rule.name).join(', ');
-    throw notAllowed(
+    throw notGranted(
       `${escapeText(by)}: ${names}: what is granted is not what the machine asks to be, or its WorkloadGroup does not exist`,
     );
   }

@@ -6,7 +6,7 @@ import { proveAzure } from '../evidence/azure.ts';
 import { proveCertificate } from '../evidence/certificate.ts';
 import { proveGcp } from '../evidence/gcp.ts';
 import { type FetchedKeys, proveOidc } from '../evidence/oidc.ts';
-import { notAllowed, type Proof, Refusal } from '../evidence/proof.ts';
+import { notAccepted, type Proof, Refusal } from '../evidence/proof.ts';
 import type { Judge, Judgement, Judges } from '../join-evidence.ts';
 import { type GroupAccount, grantOf, type Wanted } from './grants.ts';
 import type { EvidenceRules, GrantingRule, JoinRules, PolicyEvidence } from './join-rules.ts';
@@ -38,7 +38,7 @@ export function policyJudges(options: PolicyJudgesOptions): Required<Omit<Judges
     return async (evidence, request) => {
       try {
         const rules = options.rules()[kind];
-        if (rules.length === 0) throw notAllowed('no JoinPolicy has a rule for such evidence');
+        if (rules.length === 0) throw notAccepted('no JoinPolicy has a rule for such evidence');
         return judgement(await prove(evidence, rules, request), request, options);
       } catch (error) {
         if (error instanceof Refusal) log(`join refused: ${kind}: ${error.detail}`);

@@ -30,8 +30,9 @@ export function validate(value: unknown): Validation {
   const poisoned = prototypeFields(value);
   if (poisoned.length > 0) return { violations: poisoned, warnings: [] };
   const kind = lookUp(value);
-  if (Array.isArray(kind)) return { violations: [...kind, ...metadataViolations(value, true)], warnings: [] };
-  const violations = metadataViolations(value, kind.namespaced);
+  if (Array.isArray(kind))
+    return { violations: [...kind, ...metadataViolations(value, { namespaced: true })], warnings: [] };
+  const violations = metadataViolations(value, kind);
   const warnings = upperCaseNames(kind, value, violations);
   const body = withoutNulls(
     kind.body,
@@ -76,10 +77,10 @@ function lookUp(value: Record<string, unknown>): Kind | Violation[] {
   return [refusal('kind', 'unknown-kind', `unknown kind "${name}" in "${apiVersion}"${hint}`)];
 }
 
-function metadataViolations(value: Record<string, unknown>, namespaced: boolean): Violation[] {
+function metadataViolations(value: Record<string, unknown>, kind: Pick<Kind, 'namespaced' | 'names'>): Violation[] {
   if (value['metadata'] === undefined) return [refusal('metadata', 'required', 'is required')];
   const parsed = Metadata.safeParse(withoutNulls(Metadata, value['metadata']), { reportInput: true });
-  if (parsed.success) return checkMeta(parsed.data, namespaced);
+  if (parsed.success) return checkMeta(parsed.data, kind);
   return violationsOf(parsed.error.issues).map((violation) => ({
     ...violation,
     path: violation.path === '' ? 'metadata' : `metadata${violation.path.startsWith('[') ? '' : '.'}${violation.path}`,
@@ -100,7 +101,7 @@ function upperCaseNames(kind: Kind, value: Record<string, unknown>, violations: 
   const name = metadata?.name;
   const at = violations.findIndex((violation) => violation.rule === 'metadata.name');
   if (at < 0 || typeof name !== 'string' || !kind.group.endsWith('.istio.io')) return [];
-  if (checkMeta({ name: name.toLowerCase() }, true).length > 0) return [];
+  if (checkMeta({ name: name.toLowerCase() }, { namespaced: true }).length > 0) return [];
   violations.splice(at, 1);
   return [refusal('metadata.name', 'metadata.name', `"${name}" has upper case letters, which Kubernetes refuses`)];
 }

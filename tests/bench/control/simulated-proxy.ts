@@ -36,6 +36,7 @@ export class SimulatedProxy {
   private readonly agent: https.Agent;
   private session: string | undefined;
   private acks: { typeUrl: string; responseNonce: string }[] = [];
+  private trustVersion: string | undefined;
   private stopped = false;
   private current: { destroy(): void } | undefined;
 
@@ -79,14 +80,22 @@ export class SimulatedProxy {
               resourceNamesSubscribe: namesOf(type),
             })),
           }
-        : { session: this.session, node, requests: this.acks };
+        : {
+            session: this.session,
+            node,
+            requests: this.acks,
+            ...(this.trustVersion && { trustVersion: this.trustVersion }),
+          };
     const sent = this.acks.length > 0 ? this.lastBytes : 0;
     const answering = this.post(JSON.stringify(poll));
     if (sent > 0) this.options.onAck(sent);
     const received = await answering;
     const body = isGzip(received) ? await inflated(received) : received;
-    const session = /"session":"([^"]*)"/.exec(body.toString('latin1', 0, 4096))?.[1];
+    // What comes before the resources.
+    const head = body.toString('latin1', 0, 4096);
+    const session = /"session":"([^"]*)"/.exec(head)?.[1];
     if (session === undefined) throw new Error('an answer without a session');
+    this.trustVersion = /"trust":\{"version":"([^"]*)"/.exec(head)?.[1] ?? this.trustVersion;
     this.acks = this.session !== undefined && session !== this.session ? [] : acknowledgements(body);
     this.session = this.session !== undefined && session !== this.session ? undefined : session;
     this.lastBytes = received.length;
