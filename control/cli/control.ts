@@ -15,7 +15,7 @@ import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import { CLEANUP_SECONDS } from '../workloads/registrations.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
-import { etcdOf, type StoreFlags } from './etcd-flags.ts';
+import { etcdOf, type StoreFlags } from './etcd/etcd-flags.ts';
 import { installFolder } from './machine/install-folder.ts';
 import { colour } from './output.ts';
 

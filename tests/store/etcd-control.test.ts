@@ -70,7 +70,7 @@ describe.skipIf(!etcdPrograms)('control plane on etcd', () => {
     expect(await again.stop()).toBe(0);
   });
 
-  it('answers 503 with Retry-After while etcd has no majority, and goes on afterwards', async () => {
+  it('answers 503 with Retry-After while etcd has no majority, and continues afterwards', async () => {
     const store = `etcd://${cluster.endpoints.map((url) => url.slice('http://'.length)).join(',')}/outage`;
     const [program, ...args] = runtimeCommand('node', join(ROOT, 'control/cli/main.ts'));
     const flags = ['control', '--port', '0', '--announce', '--store', store, '--data', join(folder.path, 'outage')];

@@ -95,7 +95,7 @@ describe.skipIf(!etcdPrograms)('etcd in trouble', () => {
     },
   };
 
-  it.each(['killed', 'paused'] as const)('goes on while one member after the other is %s', async (how) => {
+  it.each(['killed', 'paused'] as const)('loses nothing while one member after the other is %s', async (how) => {
     const watch = await watching();
     const writes = writing(4);
     await writes.more(50);

@@ -19,7 +19,7 @@ interface Granted {
   ID: string;
 }
 
-/** What a write compares, so that it fails once somebody else holds the key. */
+/** What a write compares, so that it fails once another process holds the key. */
 export interface Fence {
   key: string;
   revision: number;

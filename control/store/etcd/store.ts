@@ -174,7 +174,7 @@ class EtcdStore implements ResourceStore {
         checkPrecondition(key, stored.resource, precondition);
         const { answer, repeated } = await this.transact(key, stored.revision, undefined);
         const now = currentOf(answer);
-        // An attempt that was not answered has deleted it, or somebody else has meanwhile: it is gone as was asked.
+        // An attempt that was not answered has deleted it, or another writer has: it is absent, as was asked.
         if (answer.succeeded || (repeated && !now))
           return stampDeleted(stored.resource, numberOf(answer.header.revision));
         if (!now) throw notFound(key);

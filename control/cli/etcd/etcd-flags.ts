@@ -1,8 +1,8 @@
 /** `--store` and what goes with it. Flags and variables have the names of etcdctl's. */
 
-import { parseEtcdUrl } from '../store/etcd/etcd-url.ts';
-import type { EtcdSettings } from '../store/etcd/gateway.ts';
-import { CliError, readText } from './cli-error.ts';
+import { parseEtcdUrl } from '../../store/etcd/etcd-url.ts';
+import type { EtcdSettings } from '../../store/etcd/gateway.ts';
+import { CliError, readText } from '../cli-error.ts';
 
 export interface StoreFlags {
   store?: string;
