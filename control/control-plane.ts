@@ -27,6 +27,7 @@ import { prometheusRoutes } from './api/prometheus/prometheus.ts';
 import { ScrapeToken } from './api/prometheus/scrape-token.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
+import { OpenWatches } from './api/resources/open-watches.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
@@ -98,6 +99,8 @@ export interface ControlPlaneOptions {
   sessionLimits?: Partial<SessionLimits>;
   /** Default: CONNECTION_LIMITS. */
   connectionLimits?: Partial<ConnectionLimits>;
+  /** Default: TLSv1.3. */
+  minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
   /** Seconds after its end in which a certificate may still rejoin; 0: never. Default: REJOIN_GRACE_SECONDS. */
   rejoinGrace?: number;
   /**
@@ -125,6 +128,8 @@ export interface ControlPlane {
   readonly trustBundle: string;
   /** Set at first start only: it is kept hashed and cannot be shown again. */
   readonly adminToken: string | undefined;
+  /** What the control API serves: method (`ALL`: every one) and path as hono writes them. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
   stop(): Promise<void>;
 }
 
@@ -158,6 +163,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ips: options.ips,
       ...(options.advertised && { advertised: options.advertised }),
       connections: options.connectionLimits ?? {},
+      ...(options.minTlsVersion && { minTlsVersion: options.minTlsVersion }),
       log,
       fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),
     });
@@ -294,6 +300,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const bearers = bearerTokens({ userTokens, accountTokens });
     const neighbours = new Neighbours(store);
     await neighbours.prepare();
+    const watches = new OpenWatches();
+    undo.unshift(() => watches.end());
     const revoking = revokingStore(store, accounts);
     const life = new ObjectLife({
       store: revoking,
@@ -307,6 +315,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const app = createApi({
       store: revoking,
       neighbours,
+      watches,
       kinds: {
         kinds,
         validate,
@@ -365,6 +374,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       monitoringPort: monitor?.port,
       trustBundle: authority.trustBundle,
       adminToken: admin.created,
+      routes: app.routes.map(({ method, path }) => ({ method, path })),
       stop: () => unwind(undo),
     };
   } catch (error) {

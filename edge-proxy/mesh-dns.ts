@@ -6,13 +6,21 @@ import { DnsProxy } from './dns/dns-proxy.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { dnsPortOf, type MeshSettings } from './settings/settings.ts';
 
-/** @returns undefined where the settings have no DNS server @throws ListenError */
-export async function startDns(settings: MeshSettings, runtime: Runtime): Promise<DnsProxy | undefined> {
+/**
+ * @param descriptors listening sockets on which queries come instead of on a port; empty: there are none
+ * @returns undefined where the settings have no DNS server @throws ListenError
+ */
+export async function startDns(
+  settings: MeshSettings,
+  runtime: Runtime,
+  descriptors: readonly number[],
+): Promise<DnsProxy | undefined> {
   const port = dnsPortOf(settings);
   if (port === undefined) return undefined;
   return DnsProxy.start({
     runtime,
     port,
+    descriptors,
     upstreams: settings['dns-upstream'],
     namespace: settings.namespace,
     domainSuffix: settings['domain-suffix'],

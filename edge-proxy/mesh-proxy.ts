@@ -75,6 +75,8 @@ export interface MeshProxyDeps {
   readonly version: string;
   /** Of this process, and no command that it starts. */
   readonly inheritedDescriptors: readonly number[];
+  /** Those of them on which the name server listens, instead of on a port. */
+  readonly dnsDescriptors: readonly number[];
   /** Absent: a data plane of this process. */
   readonly engine?: Engine | undefined;
   /** Called once there is an identity; rotations are reported by `identity.subscribe`. */
@@ -158,7 +160,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
   if (settings.concurrency === undefined && taken.workers > 1)
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken, node);
-  const dns = await startDns(settings, runtime);
+  const dns = await startDns(settings, runtime, parts.dnsDescriptors);
   const cache = new DiskCache(runtime.files, settings.data, log);
   const trust = new MeshTrust({
     files: runtime.files,

@@ -1,11 +1,13 @@
 /** The proxy as a process: settings in, announcement, signals, the application of `tulle run`, exit codes. */
 
+import { CAPTURE_PORTS } from '../shared/join/capture-ports.ts';
 import { applicationEnvironment } from './application-environment.ts';
 import { type MeshProxyDeps, type RunningProcess, readText, startMeshProxy } from './mesh-proxy.ts';
 import type { Application, EndSignal, ProcessControl, Runtime } from './runtime/runtime.ts';
 import { accessUrl, accessWith, type HttpProxyAccess, newAccess } from './settings/http-proxy-access.ts';
 import {
   checkCapture,
+  descriptorsAt,
   type InheritedSockets,
   readInheritedSockets,
   SOCKET_VARIABLES,
@@ -107,7 +109,9 @@ async function run({ runtime, version, proxy, envoy, startStatic }: ProcessDeps,
     const part = isEnvoy(parsed)
       ? await envoy(settings, parsed.command ?? [])
       : { proxy: proxy(settings, { httpProxy: access, sockets }) };
-    running = await startMeshProxy({ runtime, version, settings, ...part, inheritedDescriptors }, quitByAdmin);
+    const dnsDescriptors = descriptorsAt(sockets, CAPTURE_PORTS.dns);
+    const deps = { runtime, version, settings, ...part, inheritedDescriptors, dnsDescriptors };
+    running = await startMeshProxy(deps, quitByAdmin);
   }
   await running.ready;
   // Config may come into force while the proxy drains: no application starts then.

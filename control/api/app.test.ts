@@ -5,6 +5,7 @@ import { ObjectLife } from '../lifecycle/object-life.ts';
 import { memoryStore } from '../store/memory.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { createApi, createInitialNamespaces } from './app.ts';
+import { customResourceDefinition } from './openapi/custom-resources.ts';
 import { reviewKinds } from './openapi/review-kinds.ts';
 
 const virtualServices = '/apis/networking.istio.io/v1/namespaces/default/virtualservices';
@@ -78,6 +79,9 @@ const configMap = (name: string, data: Record<string, string>, labels?: Record<s
   metadata: { name, ...(labels ? { labels } : {}) },
   data,
 });
+
+const withMeta = (metadata: object) => ({ ...configMap('a', {}), metadata: { name: 'a', ...metadata } });
+const owner = (name: string, uid: string) => ({ apiVersion: 'v1', kind: 'ConfigMap', name, uid, controller: true });
 
 describe('authorization', () => {
   it('401 to anonymous callers, 403 to a workload, health and version to everyone', async () => {
@@ -187,6 +191,16 @@ describe('resources', () => {
     ['a name in upper case', 'POST', virtualServices, virtualService('Upper'), 422, 'Invalid'],
     ['a namespace with a dot', 'POST', '/api/v1/namespaces', named('Namespace', 'a.b'), 422, 'Invalid'],
     ['a service that begins with a digit', 'POST', services, named('Service', '1a'), 422, 'Invalid'],
+    ['a finalizer that is no name', 'POST', configMaps, withMeta({ finalizers: ['a b'] }), 422, 'Invalid'],
+    ['an owner without uid', 'POST', configMaps, withMeta({ ownerReferences: [owner('a', '')] }), 422, 'Invalid'],
+    [
+      'two controllers',
+      'POST',
+      configMaps,
+      withMeta({ ownerReferences: [owner('a', '1'), owner('b', '2')] }),
+      422,
+      'Invalid',
+    ],
     ['broken JSON', 'POST', configMaps, '{', 400, 'BadRequest'],
     ['a list', 'POST', configMaps, '[]', 400, 'BadRequest'],
     ['__proto__', 'POST', configMaps, '{"__proto__":{}}', 400, 'BadRequest'],
@@ -212,7 +226,7 @@ describe('resources', () => {
     ['an initial namespace', 'DELETE', '/api/v1/namespaces/default', undefined, 403, 'Forbidden'],
     ['an old revision', 'GET', `${configMaps}?resourceVersion=1&resourceVersionMatch=Exact`, undefined, 410, 'Expired'],
     ['a bad selector', 'GET', `${configMaps}?labelSelector=a%20b`, undefined, 400, 'BadRequest'],
-    ['a bad dryRun', 'POST', `${configMaps}?dryRun=Some`, configMap('a', {}), 400, 'BadRequest'],
+    ['a bad dryRun', 'POST', `${configMaps}?dryRun=Some`, configMap('a', {}), 422, 'Invalid'],
   ])('refuses %s', async (_, method, path, body, code, reason) => {
     await call('POST', configMaps, configMap('here', {}));
     const refused = await call(method, path, body);
@@ -408,6 +422,170 @@ describe('resources', () => {
     await vi.waitFor(async () => expect((await call('GET', '/api/v1/namespaces/shop')).status).toBe(404));
   });
 
+  it('replaces and patches the status alone, below kinds that have one', async () => {
+    const { body: made } = await call('POST', virtualServices, { ...virtualService('a'), status: { ignored: true } });
+    expect(made.status).toBeUndefined();
+    const path = `${virtualServices}/a/status`;
+    const ready = { conditions: [{ type: 'Ready', status: 'True' }] };
+    const put = await call('PUT', path, { ...made, spec: { hosts: ['other'] }, status: ready });
+    expect(put.body).toMatchObject({ spec: { hosts: ['reviews'] }, status: ready, metadata: { generation: 1 } });
+    expect((await call('PUT', path, { ...made, status: {} })).body).toMatchObject({ code: 409, reason: 'Conflict' });
+    const merged = await patch(path, 'merge-patch', { spec: { hosts: ['no'] }, status: { observedGeneration: 1 } });
+    expect(merged.body).toMatchObject({ spec: { hosts: ['reviews'] }, status: { ...ready, observedGeneration: 1 } });
+    expect((await call('PUT', `${path}?dryRun=All`, { metadata: { name: 'a' } })).body.status).toBeUndefined();
+    expect((await call('GET', path)).body).toEqual(merged.body);
+    expect((await patch(path, 'merge-patch', { status: 1 })).body.code).toBe(400);
+    expect((await call('PUT', path, virtualService('b'))).body.code).toBe(400);
+    expect((await call('DELETE', path)).body.code).toBe(405);
+    await call('POST', configMaps, configMap('a', {}));
+    expect((await call('GET', `${configMaps}/a/status`)).body.code).toBe(404);
+    expect((await call('GET', `${virtualServices}/a/scale`)).body.code).toBe(404);
+    const phase = await patch('/api/v1/namespaces/default/status', 'merge-patch', { status: { note: 'x' } });
+    expect(phase.body.status).toEqual({ phase: 'Active', note: 'x' });
+  });
+
+  it('lists in pages of one revision', async () => {
+    for (const name of ['a', 'b', 'c', 'd', 'e']) await call('POST', configMaps, configMap(name, {}, { app: name }));
+    const page = async (query: string) => (await call('GET', `${configMaps}?limit=2&${query}`)).body;
+    const first = await page('');
+    expect(first.metadata).toMatchObject({ remainingItemCount: 3, continue: expect.any(String) });
+    await call('DELETE', `${configMaps}/c`);
+    await call('POST', configMaps, configMap('bb', {}));
+    const second = await page(`continue=${first.metadata.continue}`);
+    expect(second.items.map((item: Resource) => item.metadata.name)).toEqual(['c', 'd']);
+    expect(second.metadata).toMatchObject({ resourceVersion: first.metadata.resourceVersion, remainingItemCount: 1 });
+    const last = await page(`continue=${second.metadata.continue}`);
+    expect(last).toMatchObject({ metadata: {}, items: [{ metadata: { name: 'e' } }] });
+    expect(last.metadata.continue).toBeUndefined();
+    const selective = await page('labelSelector=app');
+    expect(selective.metadata.continue).toBeDefined();
+    expect(selective.metadata.remainingItemCount).toBeUndefined();
+    expect((await page(`continue=${first.metadata.continue}&resourceVersion=3`)).code).toBe(400);
+    for (const bad of ['x', 'e30', Buffer.from('{"v":"tulle/1","rv":0,"n":1,"after":["",""]}').toString('base64url')])
+      expect(await page(`continue=${bad}`)).toMatchObject({ code: 400, reason: 'BadRequest' });
+  });
+
+  it('continues after a restart where nothing changed, else with 410 and a token for the rest', async () => {
+    for (const name of ['a', 'b', 'c']) await call('POST', configMaps, configMap(name, {}));
+    const { body: first } = await call('GET', `${configMaps}?limit=1`);
+    const restart = () => {
+      app = createApi({ store, kinds: { kinds, validate }, isAdmin: (token) => token === 'admin', version: '0.1.0' });
+    };
+    const next = async (token: string) => (await call('GET', `${configMaps}?limit=1&continue=${token}`)).body;
+    restart();
+    expect((await next(first.metadata.continue)).items).toMatchObject([{ metadata: { name: 'b' } }]);
+    restart();
+    await call('DELETE', `${configMaps}/c`);
+    const gone = await next(first.metadata.continue);
+    expect(gone).toMatchObject({
+      code: 410,
+      reason: 'Expired',
+      message: expect.stringContaining('continue parameter'),
+    });
+    expect((await next(gone.metadata.continue)).items).toMatchObject([{ metadata: { name: 'b' } }]);
+  });
+
+  it.each([
+    ['resourceVersionMatch=Exact', 422],
+    ['resourceVersionMatch=Exact&resourceVersion=0', 422],
+    ['resourceVersionMatch=Some&resourceVersion=1', 422],
+    ['sendInitialEvents=true', 422],
+    ['watch=1&sendInitialEvents=true', 422],
+    ['watch=1&resourceVersionMatch=NotOlderThan', 422],
+    ['limit=x', 400],
+    ['resourceVersion=x', 400],
+    ['resourceVersion=999999', 504],
+  ])('refuses a list with %s', async (query, code) => {
+    expect((await call('GET', `${configMaps}?${query}`)).body).toMatchObject({ kind: 'Status', code });
+  });
+
+  it('answers health whole and check by check', async () => {
+    expect((await call('GET', '/readyz?verbose')).body).toBe('[+]ping ok\n[+]store ok\nreadyz check passed\n');
+    expect((await call('GET', '/readyz/store')).body).toBe('ok');
+    expect((await call('GET', '/livez/')).body).toBe('ok');
+    expect((await call('GET', '/readyz/nothing')).status).toBe(404);
+    await store.close();
+    expect(await call('GET', '/readyz?verbose')).toMatchObject({
+      status: 500,
+      body: '[+]ping ok\n[-]store failed: reason withheld\nreadyz check failed\n',
+    });
+    expect((await call('GET', '/readyz?exclude=store')).status).toBe(200);
+    expect((await call('GET', '/livez')).status).toBe(200);
+    store = memoryStore();
+    await life.stop();
+  });
+
+  it('serves the definitions of its custom kinds, read-only', async () => {
+    const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+    const { body: list } = await call('GET', path);
+    const names = list.items.map((item: Resource) => item.metadata.name);
+    expect(names).toContain('virtualservices.networking.istio.io');
+    expect(names).not.toContain('endpointslices.discovery.k8s.io');
+    const one = (await call('GET', `${path}/gateways.networking.istio.io`)).body;
+    expect(one).toMatchObject({
+      spec: { names: { kind: 'Gateway' }, scope: 'Namespaced', versions: [{ name: 'v1', storage: true }, {}, {}] },
+      status: { conditions: [{}, { type: 'Established', status: 'True' }] },
+    });
+    const { properties } = one.spec.versions[0].schema.openAPIV3Schema;
+    expect(Object.keys(properties).sort()).toEqual(['apiVersion', 'kind', 'metadata', 'spec', 'status']);
+    expect(JSON.stringify(list)).not.toContain('$ref');
+    const made = { metadata: { name: 'gateways.networking.istio.io' } };
+    expect((await call('POST', path, made)).body.reason).toBe('AlreadyExists');
+    expect((await call('POST', path, { metadata: { name: 'a.b' } })).body.code).toBe(405);
+    expect((await call('DELETE', `${path}/gateways.networking.istio.io`)).body.code).toBe(405);
+    const headers = { authorization: 'Bearer admin' };
+    const watched = await (await app.request(`${path}?watch=1&timeoutSeconds=1`, { headers })).text();
+    const lines = watched.trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line).object.metadata.name)).toEqual(names);
+  });
+
+  it('prints Services, EndpointSlices and ServiceAccounts as kubectl does', async () => {
+    const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io';
+    const cells = async (path: string) => (await call('GET', path, undefined, { accept })).body.rows[0].cells;
+    const ports = [
+      { name: 'http', port: 80 },
+      { name: 'dns', port: 53, nodePort: 30053, protocol: 'UDP' },
+    ];
+    const spec = { type: 'LoadBalancer', clusterIP: '10.0.0.1', ports, selector: { app: 'a' } };
+    await call('POST', services, { metadata: { name: 'a' }, spec });
+    const row = await cells(services);
+    expect([...row.slice(0, 5), row[6]]).toEqual([
+      'a',
+      'LoadBalancer',
+      '10.0.0.1',
+      '<pending>',
+      '80/TCP,53:30053/UDP',
+      'app=a',
+    ]);
+    const slices = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+    const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
+    const endpoints = addresses.map((address) => ({ addresses: [address] }));
+    const posted = await call('POST', slices, {
+      metadata: { name: 's' },
+      addressType: 'IPv4',
+      endpoints,
+      ports: [{ port: 80 }],
+    });
+    expect(posted.status).toBe(201);
+    expect((await cells(slices)).slice(1, 4)).toEqual(['IPv4', '80', '10.0.0.1,10.0.0.2,10.0.0.3 + 1 more...']);
+    const accounts = '/api/v1/namespaces/default/serviceaccounts';
+    await call('POST', accounts, { metadata: { name: 's' } });
+    expect((await cells(accounts)).slice(0, 2)).toEqual(['s', 0]);
+  });
+
+  it('lists its paths at the root, and its schemas as Swagger 2.0', async () => {
+    expect((await call('GET', '/')).body.paths).toEqual(
+      expect.arrayContaining(['/api/v1', '/apis/networking.istio.io/v1']),
+    );
+    const { body } = await call('GET', '/openapi/v2');
+    expect(body).toMatchObject({ swagger: '2.0', definitions: { 'io.istio.networking.v1.VirtualService': {} } });
+    const used = new Set([...JSON.stringify(body).matchAll(/"#\/definitions\/([^"]+)"/g)].map(([, name]) => name));
+    expect([...used].filter((name) => !Object.hasOwn(body.definitions, name!))).toEqual([]);
+    expect((await call('GET', '/', undefined, { authorization: '' })).status).toBe(401);
+    const protobuf = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+    expect((await call('GET', '/openapi/v2', undefined, { accept: protobuf })).body.code).toBe(406);
+  });
+
   it('counts the values of ConfigMaps and Secrets in their tables', async () => {
     await call('POST', configMaps, { ...configMap('c', { a: '1', b: '2' }), binaryData: { c: 'Yg==' } });
     await call('POST', configMaps, configMap('empty', {}));
@@ -529,12 +707,11 @@ describe('discovery documents', () => {
     for (const { name, versions } of groups.groups as { name: string; versions: { version: string }[] }[])
       for (const { version } of versions) {
         const { body } = await call('GET', `/apis/${name}/${version}`);
-        const served = [...kinds, ...reviewKinds].filter(
+        const served = [...kinds, ...reviewKinds, customResourceDefinition].filter(
           (kind) => kind.group === name && kind.versions.includes(version),
         );
-        expect(body.resources.map((resource: { name: string }) => resource.name)).toEqual(
-          served.map((kind) => kind.plural),
-        );
+        const names = body.resources.map((resource: { name: string }) => resource.name);
+        expect(names.filter((name: string) => !name.includes('/'))).toEqual(served.map((kind) => kind.plural));
       }
     expect((await call('GET', '/api')).body.versions).toEqual(['v1']);
     expect((await call('GET', '/api/v1')).body.resources).toContainEqual(

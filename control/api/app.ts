@@ -5,14 +5,18 @@ import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
 import { requirePathAccess } from './access/permission.ts';
 import { reviewRoutes, type TokenHolder } from './access/reviews.ts';
+import { secureHeaders } from './access/secure-headers.ts';
 import { type Authentication, authenticate } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import type { Neighbours } from './neighbours.ts';
 import { observe } from './observe.ts';
 import { apiDocuments } from './openapi/api-documents.ts';
+import { customResourceRoutes } from './openapi/custom-resources.ts';
 import type { ResourceKinds } from './resources/kinds.ts';
+import type { OpenWatches } from './resources/open-watches.ts';
 import { resourceApi } from './resources/resources.ts';
 import { pathNotFound, respondToError } from './resources/status.ts';
+import { healthRoutes } from './server/health.ts';
 
 export interface ApiDependencies extends Authentication {
   store: ResourceStore;
@@ -24,8 +28,8 @@ export interface ApiDependencies extends Authentication {
   version: string;
   /** Of `store`; default: one that lists the store at the first write. */
   neighbours?: Neighbours;
-  /** Answers /readyz; default: always. */
-  ready?: () => boolean;
+  /** Ends the watches at a stop. */
+  watches?: OpenWatches;
   events?: Pick<ControlEvents, 'answered'>;
   /** Reports internal errors; details are not sent to clients. Must not throw. */
   report?: (error: unknown) => void;
@@ -56,22 +60,31 @@ export async function createInitialNamespaces(store: ResourceStore): Promise<voi
  * `app.route('/', other)`; what users may do in the resource API is what roles grant them.
  */
 export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
-  const { store, kinds, version, ready = () => true, report = () => {} } = dependencies;
+  const { store, kinds, version, report = () => {} } = dependencies;
   // A trailing slash means the same path, as in Kubernetes.
   const app = new Hono<ApiEnv>({ strict: false });
   app.onError(respondToError(report));
   app.notFound((c) => c.json(pathNotFound().toStatus(), 404));
   if (dependencies.events) app.use('*', observe(dependencies.events));
+  app.use('*', secureHeaders);
   app.use('*', authenticate(dependencies));
+  app.use('/', requirePathAccess);
   for (const base of ['/api', '/apis', '/openapi']) app.use(`${base}/*`, requirePathAccess);
   app.get('/version', (c) => c.json(versionDocument(version)));
-  for (const path of ['/healthz', '/livez']) app.get(path, (c) => c.text('ok'));
-  app.get('/readyz', (c) => (ready() ? c.text('ok') : c.text('not ready', 503)));
+  app.route('/', healthRoutes({ store: async () => void (await store.revision()) }));
   app.route('/', apiDocuments(kinds.kinds));
+  app.route('/', customResourceRoutes(kinds.kinds, `${new Date().toISOString().slice(0, 19)}Z`));
   app.route('/', reviewRoutes(dependencies.holderOf ?? (async () => undefined)));
   app.route(
     '/',
-    resourceApi({ store, kinds, protectedNamespaces: initialNamespaces, report, neighbours: dependencies.neighbours }),
+    resourceApi({
+      store,
+      kinds,
+      protectedNamespaces: initialNamespaces,
+      report,
+      neighbours: dependencies.neighbours,
+      watches: dependencies.watches,
+    }),
   );
   return app;
 }

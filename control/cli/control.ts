@@ -38,6 +38,7 @@ export interface ControlFlags extends StoreFlags {
   maxSessionsPerIdentity: string;
   workloadCleanupSeconds: string;
   maxConnections: string;
+  tlsMinVersion: 'VersionTLS12' | 'VersionTLS13';
   maxConnectionsPerAddress: string;
   monitoringAddress: string;
   monitoringPort?: string;
@@ -195,6 +196,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     multipleAuthorizers: flags.multipleAuthzProviders ?? false,
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
+    minTlsVersion: flags.tlsMinVersion === 'VersionTLS12' ? 'TLSv1.2' : 'TLSv1.3',
     workloadCleanup: workloadCleanup(flags),
     issuerKeys: issuerKeys(flags),
     installFiles: installFolder(flags.installFiles),

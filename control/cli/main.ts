@@ -20,6 +20,7 @@ import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
 import { registerCaptureCommands } from './machine/capture.ts';
 import { registerMachineCommands } from './machine/commands.ts';
 import { registerInject } from './machine/inject.ts';
+import { registerNamespaceCommands } from './machine/namespace.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
 import { createUserToken, registerTokenCommands } from './tokens.ts';
@@ -119,6 +120,11 @@ program
     'from the moment that a registered machine has left to the removal of its WorkloadEntry (hand-written: of its health)',
     '10',
   )
+  .addOption(
+    new Option('--tls-min-version <version>', 'oldest version of TLS that clients may use')
+      .choices(['VersionTLS12', 'VersionTLS13'])
+      .default('VersionTLS13'),
+  )
   .option('--max-connections <number>', 'most connections at a time', '20000')
   .option(
     '--max-connections-per-address <number>',
@@ -168,7 +174,7 @@ program
   .description(
     'Start a sidecar, then COMMAND once the proxy is ready; the proxy stops last. Flags before -- are those of tulle proxy.',
   )
-  .usage('[--runtime NAME] [proxy flags] -- COMMAND')
+  .usage('[--runtime NAME] [--netns] [proxy flags] -- COMMAND')
   .helpOption(false)
   .allowUnknownOption()
   .argument('[command...]', 'the application and its arguments')
@@ -211,7 +217,9 @@ registerRevokeCommand(program);
 registerCaCommands(program);
 
 registerMachineCommands(program);
-registerCaptureCommands(program, async (runtime) => (await import('./proxy.ts')).ownCommandOn(runtime));
+const onRuntime = async (runtime: 'bun' | 'deno') => (await import('./proxy.ts')).ownCommandOn(runtime);
+registerCaptureCommands(program, onRuntime);
+registerNamespaceCommands(program, onRuntime);
 
 client(
   program
@@ -307,9 +315,15 @@ program
     command.outputHelp();
   });
 
+const RUN_HELP = `
+  --netns                    without root: COMMAND runs in a user and network namespace of its own, where every
+                             connection and DNS query is captured; nothing connects to it there (docs/capture.md)
+`;
+
 /** Of a command that starts a proxy. The proxy prints its own flags: they are its own program's. */
 async function proxyHelp(name: 'run' | 'proxy' | 'envoy'): Promise<void> {
   program.commands.find((command) => command.name() === name)?.outputHelp();
+  if (name === 'run') process.stdout.write(RUN_HELP);
   process.stdout.write(name === 'proxy' ? '\nProxy flags:\n' : '\nProxy flags, before --:\n');
   const { becomeProxyHelp } = await import('./proxy.ts');
   await becomeProxyHelp();

@@ -61,6 +61,10 @@ export async function becomeSidecar(
 ): Promise<void> {
   if (command.length === 0) throw new CliError('run: names no command; write "tulle run [flags] -- COMMAND"');
   const runtime = chooseRuntime(runtimeFlag);
+  if (args.includes('--netns')) {
+    const own = args.filter((word) => word !== '--netns');
+    return becomeOutside(runtime, own, command);
+  }
   const port = await httpProxyFlags(args, process.env);
   return become('sidecar', runtime, [...args, ...port], ['--', ...command]);
 }
@@ -89,6 +93,30 @@ exec "$@" 3<<END
 $token
 END
 `;
+
+/** `tulle run --netns`: the proxy of this namespace, on sockets of another one in which `command` runs. */
+async function becomeOutside(
+  runtime: RuntimeName,
+  flags: readonly string[],
+  command: readonly string[],
+): Promise<never> {
+  if (wantsScript(process.env)) throw new CliError('run: --netns does not go with a launch script');
+  const { namespaceFor } = await import('./machine/namespace.ts');
+  const { commandInside } = await import('../../machine/netns/launch.ts');
+  const { becomeWithSockets } = await import('../../machine/netns/take-sockets.ts');
+  const { token, args, environment } = takeJoinToken(flags, process.env);
+  const namespace = await namespaceFor(args);
+  process.stderr.write(`tulle: sidecar on ${runtime}, its command in a network namespace\n`);
+  const inside = ['--', ...commandInside(namespace.pid, command)];
+  const first = isExecutable ? [process.execPath, 'run'] : proxyCommand(runtime);
+  const [binary = '', ...start] = first;
+  const words = [...start, ...args, '--interception-mode', 'TPROXY'];
+  if (token === undefined)
+    return becomeWithSockets({ ...namespace, command: [binary, ...words, ...inside], environment });
+  const shell = ['-c', WITH_TOKEN, 'sh', binary, ...words, '--join-token-file', TOKEN_FILE, ...inside];
+  const withToken = { ...environment, TULLE_JOIN_TOKEN: token };
+  return becomeWithSockets({ ...namespace, command: ['/bin/sh', ...shell], environment: withToken });
+}
 
 async function become(
   what: string,

@@ -33,7 +33,10 @@ export function markDeleted(stored: Resource, propagation: Propagation | undefin
   if (isDeleting(stored) && sameTexts(finalizers, stored.metadata.finalizers ?? [])) return stored;
   const mark: Partial<ObjectMeta> = isDeleting(stored)
     ? {}
-    : { deletionTimestamp: `${now.toISOString().slice(0, 19)}Z`, deletionGracePeriodSeconds: 0 };
+    : {
+        deletionTimestamp: `${now.toISOString().slice(0, 19)}Z`,
+        ...(isNamespace(stored) ? {} : { deletionGracePeriodSeconds: 0 }),
+      };
   return withMetadata(stored, { ...mark, finalizers });
 }
 

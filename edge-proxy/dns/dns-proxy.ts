@@ -6,7 +6,7 @@ import { DnsMetrics } from './metrics.ts';
 import { NameTable } from './name-table.ts';
 import { randomIds } from './random-id.ts';
 import { Responder } from './responder.ts';
-import { type DnsServer, LOOPBACK, startDnsServer } from './server.ts';
+import { type DnsServer, LOOPBACK, serveDnsOn, startDnsServer } from './server.ts';
 import { UpstreamServers } from './upstream-servers.ts';
 
 /** Between attempts to listen at a port that is in use. */
@@ -16,6 +16,8 @@ export interface DnsProxyOptions {
   readonly runtime: Pick<Runtime, 'openDatagrams' | 'listen' | 'connect' | 'monotonicMs' | 'random' | 'files'>;
   /** 0: one that is free. */
   readonly port: number;
+  /** Listening sockets that were inherited: queries come by TCP on these alone. Default: none. */
+  readonly descriptors?: readonly number[];
   /** Empty: those of the host's resolver. */
   readonly upstreams: readonly SocketAddress[];
   /** Of the workload. */
@@ -65,10 +67,13 @@ export class DnsProxy {
   }
 
   private async open(): Promise<void> {
-    const { runtime, port } = this.options;
+    const { runtime, port, descriptors = [] } = this.options;
     const { responder } = this;
+    const options = { runtime, responder, onError: (error: Error) => this.report(error.message) };
     try {
-      const server = await startDnsServer(port, { runtime, responder, onError: (error) => this.report(error.message) });
+      const server = await (descriptors.length > 0
+        ? serveDnsOn(descriptors, port, options)
+        : startDnsServer(port, options));
       if (this.closed) await server.close();
       else this.server = server;
     } catch (error) {

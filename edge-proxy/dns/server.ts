@@ -1,5 +1,5 @@
 /** The DNS server's sockets: UDP and TCP on one port of each loopback address. */
-import type { Connection, DatagramSocket, Listening, Runtime } from '../runtime/runtime.ts';
+import type { Connection, DatagramSocket, ListenOptions, Runtime } from '../runtime/runtime.ts';
 import { FrameReader, frame } from './frames.ts';
 import type { Responder } from './responder.ts';
 
@@ -62,6 +62,27 @@ async function listenAt(wanted: number, options: DnsServerOptions): Promise<DnsS
   };
 }
 
+/**
+ * Serves TCP on listening sockets that were made elsewhere, as in another network namespace.
+ * @param port theirs
+ * @throws ListenError
+ */
+export async function serveDnsOn(
+  descriptors: readonly number[],
+  port: number,
+  options: Pick<DnsServerOptions, 'runtime' | 'responder'>,
+): Promise<DnsServer> {
+  const opened: Opened[] = [];
+  for (const descriptor of descriptors)
+    opened.push(await listenTcp({ address: IPV4_LOOPBACK, port, descriptor, plaintext: true }, options));
+  return {
+    port,
+    async close() {
+      await Promise.all(opened.map((each) => each.close()));
+    },
+  };
+}
+
 function hasNoIpv6(error: unknown): boolean {
   const { code } = error as { code?: string };
   return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
@@ -75,12 +96,9 @@ interface Opened {
 async function listenOn(address: string, wanted: number, options: DnsServerOptions): Promise<Opened> {
   const socket = await openUdp(address, wanted, options);
   const { port } = socket;
-  const connections = new Set<Connection>();
-  let listening: Listening;
+  let tcp: Opened;
   try {
-    listening = await options.runtime.listen({ address, port, plaintext: true }, (connection) =>
-      serve(connection, connections, options.responder),
-    );
+    tcp = await listenTcp({ address, port, plaintext: true }, options);
   } catch (error) {
     socket.close();
     throw error;
@@ -89,6 +107,20 @@ async function listenOn(address: string, wanted: number, options: DnsServerOptio
     port,
     async close() {
       socket.close();
+      await tcp.close();
+    },
+  };
+}
+
+async function listenTcp(
+  at: ListenOptions,
+  { runtime, responder }: Pick<DnsServerOptions, 'runtime' | 'responder'>,
+): Promise<Opened> {
+  const connections = new Set<Connection>();
+  const listening = await runtime.listen(at, (connection) => serve(connection, connections, responder));
+  return {
+    port: listening.port,
+    async close() {
       const closed = listening.close();
       for (const connection of connections) connection.destroy();
       await closed;

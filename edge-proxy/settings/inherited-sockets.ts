@@ -1,13 +1,13 @@
 /** The listening sockets that this process was started with: which descriptors they are. */
 import {
   CAPTURE_PORTS,
-  CAPTURE_SOCKETS,
-  type CaptureSocket,
   LISTEN_VARIABLE,
+  NAMESPACE_SOCKETS,
+  type NamespaceSocket,
 } from '../../shared/join/capture-ports.ts';
 
 /** Name of a socket -> its descriptor. */
-export type InheritedSockets = Readonly<Partial<Record<CaptureSocket, number>>>;
+export type InheritedSockets = Readonly<Partial<Record<NamespaceSocket, number>>>;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -52,7 +52,7 @@ function assignment(text: string): readonly [string, number] {
 }
 
 function socketsOf(variable: string, pairs: readonly (readonly [string, number])[]): InheritedSockets {
-  const sockets: Partial<Record<CaptureSocket, number>> = {};
+  const sockets: Partial<Record<NamespaceSocket, number>> = {};
   for (const [name, descriptor] of pairs) {
     if (!isSocketName(name)) throw new Error(`${variable}: "${shown(name)}" is not known: ${NAMES}`);
     if (sockets[name] !== undefined) throw new Error(`${variable}: "${name}" is given twice`);
@@ -63,9 +63,9 @@ function socketsOf(variable: string, pairs: readonly (readonly [string, number])
   return sockets;
 }
 
-const isSocketName = (name: string): name is CaptureSocket => Object.hasOwn(CAPTURE_SOCKETS, name);
+const isSocketName = (name: string): name is NamespaceSocket => Object.hasOwn(NAMESPACE_SOCKETS, name);
 
-const NAMES = `must be of ${Object.keys(CAPTURE_SOCKETS).join(', ')}`;
+const NAMES = `must be of ${Object.keys(NAMESPACE_SOCKETS).join(', ')}`;
 
 /** In one short line. */
 const shown = (text: string) => text.slice(0, 64).replace(/[^\x20-\x7e]/g, '?');
@@ -92,8 +92,8 @@ export function checkCapture(mode: 'NONE' | 'TPROXY', sockets: InheritedSockets 
 /** The descriptors that accept for a listener at this port, IPv4 first; empty: none. */
 export function descriptorsAt(sockets: InheritedSockets | undefined, port: number): readonly number[] {
   if (!sockets) return [];
-  return (Object.keys(CAPTURE_SOCKETS) as CaptureSocket[]).flatMap((name) => {
+  return (Object.keys(NAMESPACE_SOCKETS) as NamespaceSocket[]).flatMap((name) => {
     const descriptor = sockets[name];
-    return descriptor !== undefined && CAPTURE_SOCKETS[name].port === port ? [descriptor] : [];
+    return descriptor !== undefined && NAMESPACE_SOCKETS[name].port === port ? [descriptor] : [];
   });
 }

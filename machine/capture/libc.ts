@@ -14,6 +14,7 @@ const SIGNATURES = {
   capset: 'bb',
   prctl: 'illll',
   signal: 'ip',
+  syscall: 'lllll',
   execve: 'bbb',
 } as const;
 type Name = keyof typeof SIGNATURES;

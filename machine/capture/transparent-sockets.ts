@@ -7,7 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
-import { CAPTURE_SOCKETS, type CaptureSocket, LISTEN_VARIABLE } from '../../shared/join/capture-ports.ts';
+import { CAPTURE_SOCKETS, LISTEN_VARIABLE, type NamespaceSocket } from '../../shared/join/capture-ports.ts';
 import { CaptureError } from './capture-options.ts';
 import { find } from './commands.ts';
 import { hasIpv6, mayChangeRules } from './findings.ts';
@@ -27,7 +27,7 @@ export interface SocketPlan {
 }
 
 export interface PlannedSocket {
-  readonly name: CaptureSocket;
+  readonly name: NamespaceSocket;
   readonly family: 4 | 6;
   readonly port: number;
 }
@@ -40,10 +40,13 @@ export const FIRST_DESCRIPTOR = 10;
 /** Where they listen. It suffices: TPROXY finds them there, and no other host reaches them. */
 const LOOPBACK = { 4: '127.0.0.1', 6: '::1' } as const;
 
-/** All that this host can have. */
-export function socketsOfHost(ipv6 = hasIpv6()): PlannedSocket[] {
-  return (Object.keys(CAPTURE_SOCKETS) as CaptureSocket[])
-    .map((name) => ({ name, ...CAPTURE_SOCKETS[name] }))
+/** All of a list that this network namespace can have. Default: those of a host. */
+export function socketsOfHost(
+  ipv6 = hasIpv6(),
+  sockets: Readonly<Record<string, Omit<PlannedSocket, 'name'>>> = CAPTURE_SOCKETS,
+): PlannedSocket[] {
+  return (Object.keys(sockets) as NamespaceSocket[])
+    .map((name) => ({ name, ...sockets[name]! }))
     .filter(({ family }) => family === 4 || ipv6);
 }
 

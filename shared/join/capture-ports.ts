@@ -17,6 +17,14 @@ export const CAPTURE_SOCKETS = {
 } as const;
 export type CaptureSocket = keyof typeof CAPTURE_SOCKETS;
 
+/** Of a namespace in which the proxy itself does not run (`tulle run --netns`): its name server accepts by TCP there as well. */
+export const NAMESPACE_SOCKETS = {
+  ...CAPTURE_SOCKETS,
+  dns: { family: 4, port: CAPTURE_PORTS.dns },
+  dns6: { family: 6, port: CAPTURE_PORTS.dns },
+} as const;
+export type NamespaceSocket = keyof typeof NAMESPACE_SOCKETS;
+
 /**
  * TULLE_LISTEN_FDS: `outbound=3,inbound=4`. It precedes LISTEN_FDS and LISTEN_FDNAMES, whose LISTEN_PID names a launcher's process.
  */

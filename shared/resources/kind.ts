@@ -9,6 +9,8 @@ export interface PrinterColumn {
   jsonPath: string;
   /** The column is the number of entries at `jsonPath` and at these paths. */
   counts?: readonly string[];
+  /** The text of the column, where it is not the value at `jsonPath`. */
+  print?: (resource: Resource) => string;
   description: string;
   /** 0: always shown; 1: only with `-o wide`. */
   priority?: number;

@@ -66,6 +66,11 @@ export function checkMeta(
     const message = labelKeyViolation(key) ?? labelValueViolation(value);
     if (message) violation(`labels[${JSON.stringify(key)}]`, 'labels', message);
   }
+  for (const [at, finalizer] of (metadata.finalizers ?? []).entries()) {
+    const message = labelKeyViolation(finalizer);
+    if (message) violation(`finalizers[${at}]`, 'finalizers', message.replace('label', 'finalizer'));
+  }
+  checkOwners(metadata.ownerReferences ?? [], violation);
   let size = 0;
   for (const [key, value] of Object.entries(metadata.annotations ?? {})) {
     size += key.length + value.length;
@@ -75,4 +80,17 @@ export function checkMeta(
   }
   if (size > MAX_ANNOTATION_BYTES) violation('annotations', 'annotations', 'must be at most 256 KiB together');
   return violations;
+}
+
+function checkOwners(
+  owners: NonNullable<ObjectMeta['ownerReferences']>,
+  violation: (path: string, rule: string, message: string) => void,
+): void {
+  for (const [at, owner] of owners.entries())
+    for (const field of ['apiVersion', 'kind', 'name', 'uid'] as const)
+      if (owner[field] === '') violation(`ownerReferences[${at}].${field}`, 'ownerReferences', 'must not be empty');
+  const controllers = owners.filter(({ controller }) => controller);
+  if (controllers.length < 2) return;
+  const names = controllers.map(({ name }) => name).join(' and ');
+  violation('ownerReferences', 'ownerReferences', `only one owner can be the controller, found ${names}`);
 }

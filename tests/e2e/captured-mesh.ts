@@ -296,6 +296,20 @@ export class CapturedMesh {
     return machine;
   }
 
+  /** The flags and the join token of a proxy that a user of these ids starts on a machine. */
+  async joining(name: string, host: TestHost): Promise<{ flags: string[]; token: string; uid: number }> {
+    const data = join(this.folder, `${name}-own`);
+    mkdirSync(data);
+    chownSync(data, UID, UID);
+    const control = ['--control-plane', this.url, '--trust-bundle', join(this.folder, 'roots.pem')];
+    const own = ['--data', data, '--name', name, '--service-account', name, '--ip', host.address];
+    const { token } = await this.api.call<{ token: string }>('POST', '/v1/join-tokens', {
+      namespace: 'default',
+      serviceAccount: name,
+    });
+    return { flags: [...control, ...own], token, uid: UID };
+  }
+
   private keep(machine: Machine): Machine {
     this.machines.push(machine);
     return machine;

@@ -3,6 +3,7 @@ import { kinds, validate } from '../../../shared/resources/index.ts';
 import { memoryStore } from '../../store/memory.ts';
 import { createApi } from '../app.ts';
 import { AGGREGATED_TYPE, wantsAggregated } from './aggregated-discovery.ts';
+import { customResourceDefinition } from './custom-resources.ts';
 import { reviewKinds } from './review-kinds.ts';
 
 /** What client-go sends. */
@@ -37,12 +38,13 @@ describe('aggregated discovery', () => {
         ),
       ),
     );
-    const served = [...kinds, ...reviewKinds].flatMap(({ group, versions, plural, namespaced }) =>
-      versions.map((version) => [group, version, plural, namespaced ? 'Namespaced' : 'Cluster'].join(' ')),
+    const served = [...kinds, ...reviewKinds, customResourceDefinition].flatMap(
+      ({ group, versions, plural, namespaced }) =>
+        versions.map((version) => [group, version, plural, namespaced ? 'Namespaced' : 'Cluster'].join(' ')),
     );
     expect(found.sort()).toEqual(served.sort());
     expect(lists[1]?.items.map(({ metadata }) => metadata.name)).toEqual([
-      ...new Set([...kinds, ...reviewKinds].map((kind) => kind.group).filter(Boolean)),
+      ...new Set([...kinds, ...reviewKinds, customResourceDefinition].map((kind) => kind.group).filter(Boolean)),
     ]);
   });
 

@@ -2,6 +2,7 @@
  * Discovery of everything in two answers (https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery):
  * kubectl asks for it by its Accept header and saves a request for each group version.
  */
+import { hasStatus } from '../resources/kinds.ts';
 import type { ServedKind } from './review-kinds.ts';
 
 const PARAMETERS = 'g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
@@ -38,18 +39,19 @@ function versionsOf(kinds: readonly ServedKind[], group: string, verbs: readonly
   }));
 }
 
-function resourceOf(
-  { group, kind, plural, singular, namespaced, shortNames, categories, verbs: own }: ServedKind,
-  version: string,
-  verbs: readonly string[],
-) {
+function resourceOf(described: ServedKind, version: string, verbs: readonly string[]) {
+  const { group, kind, plural, singular, namespaced, shortNames, categories, verbs: own } = described;
+  const responseKind = { group, version, kind };
   return {
     resource: plural,
     singularResource: singular,
-    responseKind: { group, version, kind },
+    responseKind,
     scope: namespaced ? 'Namespaced' : 'Cluster',
     verbs: own ?? verbs,
     shortNames,
     categories,
+    ...(hasStatus(described)
+      ? { subresources: [{ subresource: 'status', responseKind, verbs: ['get', 'patch', 'update'] }] }
+      : {}),
   };
 }

@@ -2,17 +2,20 @@
 import { type Context, Hono, type Next } from 'hono';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import type { ApiEnv } from '../caller.ts';
-import { apiVersionOf } from '../resources/kinds.ts';
+import { wantsTable } from '../resources/answer.ts';
+import { apiVersionOf, hasStatus } from '../resources/kinds.ts';
 import { pathNotFound } from '../resources/status.ts';
 import { AGGREGATED_TYPE, groupDiscoveryList, wantsAggregated } from './aggregated-discovery.ts';
-import { type OpenApi, openApi } from './openapi.ts';
+import { CRD_VERBS, customResourceDefinition } from './custom-resources.ts';
+import { type OpenApi, openApi, swaggerOf } from './openapi.ts';
 import { reviewKinds, type ServedKind } from './review-kinds.ts';
 
-const verbs = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
+const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const STATUS_VERBS = ['get', 'patch', 'update'];
 
 /** GET /api, /apis, /api/v1, /apis/{group}, /apis/{group}/{version}, /openapi/v3 and what it lists */
 export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
-  const kinds: readonly ServedKind[] = [...stored, ...reviewKinds];
+  const kinds: readonly ServedKind[] = [...stored, ...reviewKinds, { ...customResourceDefinition, verbs: CRD_VERBS }];
   const groups = [...new Set(kinds.map((kind) => kind.group))].filter((group) => group !== '');
   const app = new Hono<ApiEnv>();
   const aggregated = (names: readonly string[]) => (c: Context<ApiEnv>, next: Next) => {
@@ -36,6 +39,11 @@ export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
   // Generated on the first request: most control planes never receive one.
   let made: OpenApi | undefined;
   const described = () => (made ??= openApi(stored));
+  app.get('/', (c) => c.json({ paths: rootPaths(kinds) }));
+  app.get('/openapi/v2', (c) => {
+    wantsTable(c);
+    return c.json(swaggerOf(described()));
+  });
   app.get('/openapi/v3', (c) => c.json(described().index));
   app.get('/openapi/v3/*', (c) => {
     const text = described().documents.get(c.req.path.slice('/openapi/v3/'.length));
@@ -45,23 +53,45 @@ export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
   return app;
 }
 
+/** What Kubernetes' root lists: the documents and health checks below it. */
+function rootPaths(kinds: readonly ServedKind[]): string[] {
+  const groups = kinds.filter(({ group }) => group !== '');
+  const paths = groups.flatMap(({ group, versions }) => [
+    `/apis/${group}`,
+    ...versions.map((version) => `/apis/${group}/${version}`),
+  ]);
+  const fixed = ['/api', '/api/v1', '/apis', '/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version'];
+  return [...new Set([...fixed, ...paths])].sort();
+}
+
 function apiGroup(kinds: readonly ServedKind[], group: string) {
   const versions = [...new Set(kinds.filter((kind) => kind.group === group).flatMap((kind) => kind.versions))];
   const described = versions.map((version) => ({ groupVersion: `${group}/${version}`, version }));
   return { name: group, versions: described, preferredVersion: described[0] };
 }
 
+const statusOf = ({ plural, namespaced, kind }: ServedKind) => ({
+  name: `${plural}/status`,
+  singularName: '',
+  namespaced,
+  kind,
+  verbs: STATUS_VERBS,
+});
+
 function resourceList(kinds: readonly ServedKind[], group: string, version: string) {
   const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
   if (served.length === 0) throw pathNotFound();
-  const resources = served.map((kind) => ({
-    name: kind.plural,
-    singularName: kind.singular,
-    namespaced: kind.namespaced,
-    kind: kind.kind,
-    verbs: kind.verbs ?? verbs,
-    shortNames: kind.shortNames,
-    categories: kind.categories,
-  }));
+  const resources = served.flatMap((kind) => [
+    {
+      name: kind.plural,
+      singularName: kind.singular,
+      namespaced: kind.namespaced,
+      kind: kind.kind,
+      verbs: kind.verbs ?? verbs,
+      shortNames: kind.shortNames,
+      categories: kind.categories,
+    },
+    ...(hasStatus(kind) ? [statusOf(kind)] : []),
+  ]);
   return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf(group, version), resources };
 }

@@ -63,3 +63,15 @@ function schemaOf(kind: Kind, version: string): Json {
     'x-kubernetes-group-version-kind': [groupVersionKind(kind, version)],
   };
 }
+
+/** The same schemas as a Swagger 2.0 document, for clients that know no OpenAPI v3. It lists no operations. */
+export function swaggerOf({ documents }: OpenApi): Json {
+  const definitions: Json = {};
+  for (const text of documents.values()) {
+    const { components } = JSON.parse(text.replaceAll('#/components/schemas/', '#/definitions/')) as {
+      components: { schemas: Json };
+    };
+    Object.assign(definitions, components.schemas);
+  }
+  return { swagger: '2.0', info: { title: 'Tulle', version: 'v1' }, paths: {}, definitions };
+}

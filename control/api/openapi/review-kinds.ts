@@ -6,6 +6,7 @@ export type ServedKind = Pick<
   Kind,
   'group' | 'kind' | 'plural' | 'singular' | 'namespaced' | 'shortNames' | 'categories' | 'versions'
 > & {
+  readonly body?: Kind['body'];
   /** Default: those of stored kinds. */
   readonly verbs?: readonly string[];
 };

@@ -6,7 +6,8 @@ import type { Context } from 'hono';
 import type { FieldValidation, Pruned } from '../../../shared/resources/read/unknown-fields.ts';
 import type { Violation } from '../../../shared/resources/resource.ts';
 import type { Target } from './kinds.ts';
-import { ApiError } from './status.ts';
+import { optionsOf } from './request-options.ts';
+import { ApiError, invalidOptions } from './status.ts';
 
 /** The policy of a request, and the duplicate fields of its body. */
 export interface FieldPolicy {
@@ -24,9 +25,7 @@ export function fieldPolicy(c: Context, duplicates: readonly string[]): FieldPol
   const asked = c.req.query('fieldValidation') || 'Warn';
   if (POLICIES.has(asked)) return { policy: asked as FieldValidation, duplicates };
   const message = `Unsupported value: ${JSON.stringify(asked.slice(0, 64))}: supported values: "", "Ignore", "Strict", "Warn"`;
-  throw new ApiError(422, 'Invalid', `fieldValidation: ${message}`, {
-    causes: [{ reason: 'FieldValueNotSupported', message, field: 'fieldValidation' }],
-  });
+  throw invalidOptions(optionsOf(c), { path: 'fieldValidation', rule: 'enum', message });
 }
 
 /**

@@ -49,6 +49,11 @@ export function selectionOf({ kind, namespace }: Target): Selection {
   return namespace === '' ? selected : { ...selected, namespace };
 }
 
+/** Whether the kind has a subresource `status`, which alone takes writes of the status. */
+export function hasStatus({ body }: { readonly body?: Kind['body'] }): boolean {
+  return body !== undefined && 'shape' in body && Object.hasOwn(body.shape as object, 'status');
+}
+
 /** The resource in the requested version. */
 export function inVersion(target: Target, resource: Resource): Resource {
   return { ...resource, apiVersion: target.apiVersion };

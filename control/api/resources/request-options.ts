@@ -1,16 +1,29 @@
 /** Query parameters and options that several verbs take. */
 import type { Context } from 'hono';
 import type { ApiEnv } from '../caller.ts';
-import { badRequest } from './status.ts';
+import { badRequest, invalidOptions } from './status.ts';
 
 type C = Context<ApiEnv>;
 
 export function isDryRun(c: C, option?: unknown): boolean {
   const asked = [...(c.req.queries('dryRun') ?? []), ...(Array.isArray(option) ? option : [])];
-  if (asked.some((value) => value !== 'All')) throw badRequest('dryRun: must be All');
+  if (asked.some((value) => value !== 'All')) {
+    const message = `Unsupported value: ${JSON.stringify(asked).slice(0, 64)}: supported values: "All"`;
+    throw invalidOptions(optionsOf(c), { path: 'dryRun', rule: 'enum', message });
+  }
   if (asked.length > 0) c.set('dryRun', true);
   return asked.length > 0;
 }
+
+const OPTIONS: Readonly<Record<string, string>> = {
+  POST: 'CreateOptions',
+  PUT: 'UpdateOptions',
+  PATCH: 'PatchOptions',
+  DELETE: 'DeleteOptions',
+};
+
+/** Kubernetes' name for the options of a request. */
+export const optionsOf = (c: Context): string => OPTIONS[c.req.method] ?? 'ListOptions';
 
 export const isTrue = (value: string | undefined) => value === 'true' || value === '1';
 

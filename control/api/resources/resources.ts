@@ -3,22 +3,37 @@ import { type Context, Hono } from 'hono';
 import { guardingRoles } from '../access/guard-roles.ts';
 import type { ApiEnv } from '../caller.ts';
 import { Neighbours } from '../neighbours.ts';
-import { findTarget, type Target } from './kinds.ts';
+import { findTarget, hasStatus, type Target } from './kinds.ts';
+import { Pages } from './listing/paging.ts';
+import { OpenWatches } from './open-watches.ts';
 import { get, listOrWatch } from './read.ts';
 import { remove, removeCollection } from './remove.ts';
 import type { Api, ResourceRoutes } from './routes.ts';
-import { methodNotAllowed } from './status.ts';
+import { methodNotAllowed, pathNotFound } from './status.ts';
+import { patchStatus, replaceStatus } from './subresource-status.ts';
+import { BOOKMARK_MS } from './watch.ts';
 import { create, patch, replace } from './write.ts';
 
 type C = Context<ApiEnv>;
 
 export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
-  const routes: Api = { ...given, neighbours: given.neighbours ?? new Neighbours(given.store) };
+  const routes: Api = {
+    ...given,
+    neighbours: given.neighbours ?? new Neighbours(given.store),
+    pages: new Pages(),
+    watches: given.watches ?? new OpenWatches(),
+    bookmarkMs: given.bookmarkMs ?? BOOKMARK_MS,
+  };
   const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) => {
     const target = findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>);
     return handler({ ...routes, store: guardingRoles(routes.store, c, target) }, c, target);
   };
+  const onStatus = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) =>
+    on((dependencies, c, target) => {
+      if (!hasStatus(target.kind)) throw pathNotFound();
+      return handler(dependencies, c, target);
+    });
   const refuse = async () => {
     throw methodNotAllowed();
   };
@@ -34,6 +49,11 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
       app.patch(`${collection}/:name`, on(patch));
       app.delete(`${collection}/:name`, on(remove));
       app.all(`${collection}/:name`, on(refuse));
+      const status = `${collection}/:name/status`;
+      app.get(status, onStatus(get));
+      app.put(status, onStatus(replaceStatus));
+      app.patch(status, onStatus(patchStatus));
+      app.all(status, onStatus(refuse));
     }
   return app;
 }

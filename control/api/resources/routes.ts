@@ -2,6 +2,8 @@
 import type { ResourceStore } from '../../store/store.ts';
 import type { Neighbours } from '../neighbours.ts';
 import type { ResourceKinds } from './kinds.ts';
+import type { Pages } from './listing/paging.ts';
+import type { OpenWatches } from './open-watches.ts';
 
 export interface ResourceRoutes {
   store: ResourceStore;
@@ -11,9 +13,16 @@ export interface ResourceRoutes {
   report: (error: unknown) => void;
   /** Default: one that lists the store at the first write. */
   neighbours?: Neighbours | undefined;
+  /** Ends the watches at a stop. Default: they end with their connections. */
+  watches?: OpenWatches | undefined;
+  /** Between the bookmarks of a watch, milliseconds. Default: BOOKMARK_MS. */
+  bookmarkMs?: number | undefined;
 }
 
 /** The routes' dependencies, and what they keep between requests. */
 export interface Api extends ResourceRoutes {
   readonly neighbours: Neighbours;
+  readonly pages: Pages;
+  readonly watches: OpenWatches;
+  readonly bookmarkMs: number;
 }

@@ -12,7 +12,7 @@ import { StoreError } from '../../store/store.ts';
 export interface StatusCause {
   reason: string;
   message: string;
-  field: string;
+  field?: string;
 }
 
 export interface StatusDetails {
@@ -27,12 +27,14 @@ export interface StatusDetails {
 export interface Status {
   kind: 'Status';
   apiVersion: 'v1';
-  metadata: Record<string, never>;
+  /** `continue`: where a list may be continued that is refused as too old. */
+  metadata: { continue?: string };
   status: 'Success' | 'Failure';
   message?: string;
   reason?: string;
   details?: StatusDetails;
-  code: number;
+  /** Only of failures. */
+  code?: number;
 }
 
 /** A refusal with its HTTP status; thrown anywhere below a route. */
@@ -41,16 +43,24 @@ export class ApiError extends Error {
   readonly code: ContentfulStatusCode;
   readonly reason: string;
   readonly details: StatusDetails | undefined;
-  constructor(code: ContentfulStatusCode, reason: string, message: string, details?: StatusDetails) {
+  readonly metadata: Status['metadata'];
+  constructor(
+    code: ContentfulStatusCode,
+    reason: string,
+    message: string,
+    details?: StatusDetails,
+    metadata: Status['metadata'] = {},
+  ) {
     super(message);
     this.code = code;
     this.reason = reason;
     this.details = details;
+    this.metadata = metadata;
   }
 
   toStatus(): Status {
-    const { code, reason, message, details } = this;
-    const head = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason } as const;
+    const { code, reason, message, details, metadata } = this;
+    const head = { kind: 'Status', apiVersion: 'v1', metadata, status: 'Failure', message, reason } as const;
     return details ? { ...head, details, code } : { ...head, code };
   }
 }
@@ -107,7 +117,7 @@ export function fromStore(error: unknown, kind: Kind, name: string): unknown {
     case 'already-exists':
       return new ApiError(409, 'AlreadyExists', `${resource} already exists`, named(kind, name));
     case 'conflict': {
-      const message = `Operation cannot be fulfilled on ${resource}: ${error.message}; apply your changes to the latest version and try again`;
+      const message = `Operation cannot be fulfilled on ${resource}: the object has been modified; please apply your changes to the latest version and try again`;
       return new ApiError(409, 'Conflict', message, named(kind, name));
     }
     case 'gone':
@@ -124,12 +134,14 @@ export function respondToError(report: (error: unknown) => void): (error: Error,
     const { retryAfterSeconds } = refusal.details ?? {};
     if (retryAfterSeconds !== undefined) c.header('Retry-After', String(retryAfterSeconds));
     if (refusal.code === 401) c.header('WWW-Authenticate', 'Bearer');
+    const wait = refusal.details?.retryAfterSeconds;
+    if (wait !== undefined) c.header('Retry-After', String(wait));
     return c.json(refusal.toStatus(), refusal.code);
   };
 }
 
 export function success(details: StatusDetails): Status {
-  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details, code: 200 };
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
 }
 
 function internal(error: unknown, report: (error: unknown) => void): ApiError {

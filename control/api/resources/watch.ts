@@ -3,6 +3,7 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError, type WatchEvent } from '../../store/store.ts';
 import { pushBody } from '../push-body.ts';
 import { inVersion, selectionOf, type Target } from './kinds.ts';
+import type { OpenWatches } from './open-watches.ts';
 import type { Selectors } from './selectors.ts';
 import { ApiError, expired } from './status.ts';
 
@@ -13,6 +14,8 @@ export interface WatchRequest {
   fromRevision: number | undefined;
   /** Send a bookmark after the initial events, named as their end. */
   markInitialEnd: boolean;
+  /** Milliseconds between bookmarks; undefined: none. */
+  bookmarkMs?: number | undefined;
   timeoutMs: number;
   /** One resource in the form the client requested: plain, or a Table of one row. */
   present: (resource: Resource) => unknown;
@@ -41,15 +44,25 @@ function encodeEvent(event: WatchEvent, type: WatchEvent['type'], request: Watch
   return line;
 }
 
+/** As often as Kubernetes sends them. */
+export const BOOKMARK_MS = 60_000;
+
+/** Who ends a watch, and where its failures go. */
+export interface WatchEnvironment {
+  client: AbortSignal | undefined;
+  open?: OpenWatches;
+  report: (error: unknown) => void;
+}
+
 /** The body of a watch response. It ends at the timeout, or when `client` aborts, or after an ERROR event. */
 export function watchBody(
   store: ResourceStore,
   request: WatchRequest,
-  client: AbortSignal | undefined,
-  report: (error: unknown) => void,
+  { client, open, report }: WatchEnvironment,
 ): ReadableStream<Uint8Array> {
   const stop = new AbortController();
   const abort = () => stop.abort();
+  const closed = open?.add(abort);
   const timer = setTimeout(abort, request.timeoutMs);
   client?.addEventListener('abort', abort);
   if (client?.aborted) abort();
@@ -57,6 +70,7 @@ export function watchBody(
     clearTimeout(timer);
     client?.removeEventListener('abort', abort);
     abort();
+    closed?.();
   };
   return pushBody({ chunks: watchLines(store, request, stop.signal, report, finish), cancel: finish });
 }
@@ -78,20 +92,69 @@ async function* watchLines(
         yield encode({ type: 'ADDED', object: request.present(inVersion(request.target, resource)) });
       }
       from = revision;
-      if (request.markInitialEnd) yield encode(bookmark(request.target, revision));
+      if (request.markInitialEnd)
+        yield encode(bookmark(request.target, revision, { 'k8s.io/initial-events-end': 'true' }));
     }
     const complete = request.fromRevision === undefined;
-    for await (const event of store.watch(selectionOf(request.target), from, signal)) {
+    const changes = store.watch(selectionOf(request.target), from, signal);
+    for await (const event of withBookmarks(store, changes, from, request.bookmarkMs)) {
+      if (typeof event === 'number') {
+        yield encode(bookmark(request.target, event));
+        continue;
+      }
       const type = request.selectors.changeable
         ? typeFor(event, request.selectors, shown, complete)
         : plainType(event, request);
       if (type) yield encodeEvent(event, type, request);
     }
   } catch (error) {
+    // The store is closed at a stop, and the answer ends as at its timeout.
+    if (signal.aborted) return;
     yield encode({ type: 'ERROR', object: failure(error, report) });
   } finally {
     finish();
   }
+}
+
+/**
+ * Events, and between them, as numbers, revisions up to which there are no more: the store's own of one interval before. So
+ * long a store may take to deliver an event.
+ */
+async function* withBookmarks(
+  store: ResourceStore,
+  changes: AsyncIterable<WatchEvent>,
+  from: number,
+  everyMs: number | undefined,
+): AsyncGenerator<WatchEvent | number, void, void> {
+  if (everyMs === undefined) return yield* changes;
+  const events = changes[Symbol.asyncIterator]();
+  let sent = from;
+  let before = from;
+  let next = events.next();
+  try {
+    for (;;) {
+      const event = await orAfter(next, everyMs);
+      if (event === undefined) {
+        if (before > sent) yield (sent = before);
+        before = await store.revision();
+        continue;
+      }
+      if (event.done) return;
+      sent = event.value.revision;
+      yield event.value;
+      next = events.next();
+    }
+  } finally {
+    await events.return?.();
+  }
+}
+
+/** undefined: it is still pending after that time. */
+function orAfter<T>(pending: Promise<T>, ms: number): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(undefined), ms);
+    pending.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 function plainType(event: WatchEvent, request: WatchRequest): WatchEvent['type'] | undefined {
@@ -123,9 +186,12 @@ function typeFor(
 
 const identity = ({ metadata }: Resource) => `${metadata.namespace ?? ''}/${metadata.name}`;
 
-function bookmark(target: Target, revision: number): Line {
-  const annotations = { 'k8s.io/initial-events-end': 'true' };
-  const metadata = { resourceVersion: String(revision), creationTimestamp: null, annotations };
+function bookmark(target: Target, revision: number, annotations?: Record<string, string>): Line {
+  const metadata = {
+    resourceVersion: String(revision),
+    creationTimestamp: null,
+    ...(annotations === undefined ? {} : { annotations }),
+  };
   return { type: 'BOOKMARK', object: { kind: target.kind.kind, apiVersion: target.apiVersion, metadata } };
 }
 

@@ -72,13 +72,13 @@ export async function patch({ store, kinds, neighbours }: Api, c: C, target: Tar
   }
 }
 
-function patchFunction(target: Target, type: string): (target: unknown, body: unknown) => unknown {
+export function patchFunction(target: Target, type: string): (target: unknown, body: unknown) => unknown {
   const accepted = Object.keys(patchTypes).filter((each) => target.kind.group === '' || !each.includes('strategic'));
   if (!accepted.includes(type)) throw unsupportedMediaType(accepted);
   return patchTypes[type as keyof typeof patchTypes];
 }
 
-const namesRevision = (body: unknown) =>
+export const namesRevision = (body: unknown) =>
   Array.isArray(body) || (isObject(body) && isObject(body['metadata']) && 'resourceVersion' in body['metadata']);
 
 function write(

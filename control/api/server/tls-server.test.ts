@@ -124,11 +124,11 @@ describe('the control API over TLS', () => {
     await expect(get(client)).rejects.toThrow();
   });
 
-  it('resumes no session and speaks no TLS 1.1, before and after a renewal; connections live on', async () => {
+  it('resumes no session and speaks no TLS 1.2, before and after a renewal; connections live on', async () => {
     const client = await clientOf(authority);
     expect(await get(client)).toMatchObject({ peerSpiffeId: id });
     const serials: string[] = [];
-    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    for (const version of ['TLSv1.3'] as const) {
       const first = await probe({ maxVersion: version });
       expect(first.protocol).toBe(version);
       const second = await probe({ maxVersion: version, session: first.session });
@@ -138,12 +138,37 @@ describe('the control API over TLS', () => {
       expect(third).toMatchObject({ reused: false, protocol: version });
       serials.push(first.serial, third.serial);
     }
-    expect(new Set(serials).size).toBe(3);
-    const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
-    await expect(probe(old)).rejects.toThrow();
+    expect(new Set(serials).size).toBe(2);
+    await expect(probe({ maxVersion: 'TLSv1.2' })).rejects.toThrow();
     const connections = Object.values(agent.freeSockets).flat();
     expect(await get(client)).toMatchObject({ peerSpiffeId: id });
     expect(Object.values(agent.freeSockets).flat()).toEqual(connections);
+  });
+
+  it('speaks TLS 1.2 where it is allowed to, and nothing older', async () => {
+    const older = await startTlsServer({
+      listen: { address: '127.0.0.1', port: 0 },
+      authority,
+      minTlsVersion: 'TLSv1.2',
+      fetch: () => new Response(),
+    });
+    const handshake = async (more: ConnectionOptions) => {
+      const socket = connect({ port: older.port, host: '127.0.0.1', ca: authority.trustBundle, ...more });
+      try {
+        await once(socket, 'secureConnect');
+        return socket.getProtocol();
+      } finally {
+        socket.destroy();
+      }
+    };
+    try {
+      expect(await handshake({ maxVersion: 'TLSv1.2' })).toBe('TLSv1.2');
+      expect(await handshake({})).toBe('TLSv1.3');
+      const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
+      await expect(handshake(old)).rejects.toThrow();
+    } finally {
+      await older.close();
+    }
   });
 
   it('serves clients that come all at once', async () => {

@@ -63,6 +63,8 @@ export interface TlsServerOptions {
   hostCheckMs?: number;
   /** Default: CONNECTION_LIMITS. */
   connections?: Partial<ConnectionLimits>;
+  /** Default: TLSv1.3. */
+  minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
   timeouts?: { headMs: number; requestMs: number; checkMs: number };
   /** Milliseconds since the epoch. */
   now?: () => number;
@@ -115,7 +117,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   serveFetch(http, nodeListener(joins ? refusingRevoked(options.fetch, joins) : options.fetch, bindings, stop.signal));
   // `noDelay` of the HTTP server is for sockets that it accepts itself. Without it here every second write of an answer
   // waits for the client's delayed ACK, 40 ms.
-  const tls = createServer({ ...tlsOptions(certificate, authority), noDelay: true });
+  const tls = createServer({ ...tlsOptions(certificate, options), noDelay: true });
   // Of a thousand connections at once only some begin their handshake in one turn of the event loop. Bun's TLS server begins
   // those of its own connections alone.
   const accepting = ON_BUN ? tls : createTcpServer({ noDelay: true, pauseOnConnect: true });
@@ -195,7 +197,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       .then(async () => {
         certificate = await makeCertificate(options);
         // setSecureContext builds the context from these options alone: all of them, each time.
-        tls.setSecureContext(tlsOptions(certificate, authority));
+        tls.setSecureContext(tlsOptions(certificate, options));
       });
     return renewing;
   }
@@ -307,7 +309,10 @@ function makeCertificate(options: TlsServerOptions): Promise<ServerCertificate> 
   });
 }
 
-function tlsOptions(certificate: ServerCertificate, authority: Authority): TlsOptions {
+function tlsOptions(
+  certificate: ServerCertificate,
+  { authority, minTlsVersion: minVersion = 'TLSv1.3' }: TlsServerOptions,
+): TlsOptions {
   const { certificateChain, privateKey } = certificate;
   // Deno accepts a mismatched pair without an error and then fails every handshake.
   if (!new X509Certificate(certificateChain).checkPrivateKey(createPrivateKey(privateKey))) {
@@ -320,7 +325,7 @@ function tlsOptions(certificate: ServerCertificate, authority: Authority): TlsOp
     requestCert: true,
     // `authorized` is not reliable on every runtime; `admit` verifies the chain itself.
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
+    minVersion,
     ALPNProtocols: ['http/1.1'],
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,

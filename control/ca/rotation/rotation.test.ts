@@ -102,10 +102,14 @@ it('refuses to rotate roots that are plugged in', async () => {
 
 it('lets the new root issue once every connected proxy trusts it, and retires the old one when it is due', async () => {
   let behind = ['sidecar~10.0.0.1~a.b~c'];
+  let looks = 0;
   const changes: string[] = [];
   const options = {
     roots: authority.rotation,
-    behind: () => behind,
+    behind: () => {
+      looks++;
+      return behind;
+    },
     changed: async () => void changes.push(phase()),
     graceMs: 1000,
     settleMs: 0,
@@ -114,7 +118,9 @@ it('lets the new root issue once every connected proxy trusts it, and retires th
   };
   const driver = new RotationDriver(options);
   expect(await driver.rotate()).toMatchObject({ phase: 'announced', waitingFor: behind });
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const begun = looks;
+  // It has looked again, and has ended at least one look.
+  await expect.poll(() => looks, { timeout: 20_000 }).toBeGreaterThanOrEqual(begun + 2);
   expect(phase()).toBe('announced');
   behind = [];
   await expect.poll(() => changes, { timeout: 20_000 }).toEqual(['announced', 'issuing']);

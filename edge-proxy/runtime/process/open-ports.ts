@@ -29,8 +29,10 @@ export function openSockets(text: string): ListeningSocket[] {
     });
 }
 
-/** Addresses at which the process or one of its descendants can be reached from other hosts; empty where there is no /proc. */
+/** Addresses at which the process or one of its descendants can be reached from other hosts; empty where there is no /proc, or the process is in a network namespace of its own. */
 export async function openPorts(pid: number): Promise<string[]> {
+  const [own, its] = await Promise.all(['self', pid].map((of) => readlink(`/proc/${of}/ns/net`).catch(() => '')));
+  if (own !== its) return [];
   const tables = await Promise.all(
     ['tcp', 'tcp6'].map((table) => readFile(`/proc/${pid}/net/${table}`, 'utf8').catch(() => '')),
   );

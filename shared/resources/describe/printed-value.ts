@@ -1,8 +1,10 @@
 /** The value of a printer column for one resource: what `kubectl get` and `tulle get` show. */
 import type { PrinterColumn } from '../kind.ts';
+import type { Resource } from '../resource.ts';
 
 /** A number for a column that counts, else the value at its path, or undefined. */
 export function printedValue(column: PrinterColumn, resource: unknown): unknown {
+  if (column.print) return column.print(resource as Resource);
   if (column.counts === undefined) return lookUp(resource, column.jsonPath);
   return [column.jsonPath, ...column.counts].reduce((sum, path) => sum + sizeOf(lookUp(resource, path)), 0);
 }

@@ -1,5 +1,6 @@
 /** kubectl reads, lists, changes, deletes and watches resources over the API. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { customResourceDefinition } from '../../../control/api/openapi/custom-resources.ts';
 import { reviewKinds } from '../../../control/api/openapi/review-kinds.ts';
 import { kinds } from '../../../shared/resources/index.ts';
 import { kubectlBinary } from '../../kit/command.ts';
@@ -119,7 +120,9 @@ describe.skipIf(!kubectlBinary)('kubectl', () => {
   it('names what is served', async () => {
     const { out } = await kubectl('', 'api-resources', '-o', 'name');
     expect(out.trim().split('\n').sort()).toEqual(
-      [...kinds, ...reviewKinds].map(({ plural, group }) => (group ? `${plural}.${group}` : plural)).sort(),
+      [...kinds, ...reviewKinds, customResourceDefinition]
+        .map(({ plural, group }) => (group ? `${plural}.${group}` : plural))
+        .sort(),
     );
     expect((await kubectl('', 'version')).out).toContain('Server Version: v1.32.0+tulle-0.1.0');
   });

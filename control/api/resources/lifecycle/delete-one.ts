@@ -5,7 +5,7 @@ import { type ResourceStore, StoreError } from '../../../store/store.ts';
 import { withStoreErrors } from '../answer.ts';
 import { keyOf, type Target } from '../kinds.ts';
 import { checkDeletePrecondition } from '../precondition.ts';
-import { forbidden, notFound } from '../status.ts';
+import { ApiError, notFound } from '../status.ts';
 import type { DeleteOptions } from './delete-options.ts';
 
 export interface Deletion {
@@ -29,7 +29,12 @@ export async function deleteOne(
     const stored = await store.get(key);
     if (!stored) throw notFound(target.kind, target.name);
     if (isNamespace(stored) && protectedNamespaces.includes(target.name))
-      throw forbidden(`namespaces "${target.name}" is forbidden: this namespace may not be deleted`);
+      throw new ApiError(
+        403,
+        'Forbidden',
+        `namespaces "${target.name}" is forbidden: this namespace may not be deleted`,
+        { name: target.name, kind: target.kind.plural },
+      );
     checkDeletePrecondition(target, stored, precondition);
     const marked = markDeleted(stored, propagation, new Date());
     const { uid, resourceVersion } = stored.metadata;

@@ -1,8 +1,11 @@
+import type { z } from 'zod';
 import { isIpAddress } from '../../../match/cidr.ts';
 import { AGE, column } from '../../describe/columns.ts';
 import { defineKind, type ResourceOf } from '../../kind.ts';
 import { EndpointSliceBody } from '../../schema/core.ts';
 import { Report } from '../../violations.ts';
+
+type Body = z.infer<typeof EndpointSliceBody>;
 
 export const endpointSlice = defineKind({
   kind: 'EndpointSlice',
@@ -35,10 +38,22 @@ export const endpointSlice = defineKind({
   },
   columns: [
     column('AddressType', '.addressType', 'Type of the addresses'),
-    column('Ports', '.ports[*].port', 'Ports of the endpoints'),
-    column('Endpoints', '.endpoints[*].addresses[0]', 'Addresses'),
+    {
+      ...column('Ports', '.ports[*].port', 'Ports of the endpoints'),
+      print: (slice) => some(((slice as unknown as Body).ports ?? []).map(({ port }) => (port ? String(port) : '*'))),
+    },
+    {
+      ...column('Endpoints', '.endpoints[*].addresses[0]', 'Addresses'),
+      print: (slice) => some(((slice as unknown as Body).endpoints ?? []).flatMap(({ addresses }) => addresses)),
+    },
     AGE,
   ],
   description: 'Endpoints of a Service: the one it belongs to is named by label kubernetes.io/service-name.',
 });
 export type EndpointSlice = ResourceOf<typeof endpointSlice>;
+
+/** At most three, as kubectl shows them. */
+function some(texts: readonly string[]): string {
+  if (texts.length === 0) return '<unset>';
+  return texts.length > 3 ? `${texts.slice(0, 3).join(',')} + ${texts.length - 3} more...` : texts.join(',');
+}

@@ -1,4 +1,4 @@
-import { AGE } from '../../describe/columns.ts';
+import { AGE, count } from '../../describe/columns.ts';
 import { defineKind, type ResourceOf } from '../../kind.ts';
 import { ServiceAccountBody } from '../../schema/core.ts';
 
@@ -13,7 +13,7 @@ export const serviceAccount = defineKind({
   namespaced: true,
   body: ServiceAccountBody,
   check: () => ({ violations: [], warnings: [] }),
-  columns: [AGE],
+  columns: [count('Secrets', ['.secrets'], 'Number of secrets'), AGE],
   description: 'The identity workloads run as.',
 });
 export type ServiceAccount = ResourceOf<typeof serviceAccount>;

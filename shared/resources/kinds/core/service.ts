@@ -1,5 +1,6 @@
 import { isIpAddress } from '../../../match/cidr.ts';
 import { AGE, column } from '../../describe/columns.ts';
+import type { PrinterColumn } from '../../kind.ts';
 import { defineKind, type ResourceOf } from '../../kind.ts';
 import { ServiceBody, type ServiceSpec } from '../../schema/core.ts';
 import { Report } from '../../violations.ts';
@@ -27,14 +28,54 @@ export const service = defineKind({
     return report.findings;
   },
   columns: [
-    column('Type', '.spec.type', 'How the service is exposed'),
-    column('Cluster-IP', '.spec.clusterIP', 'Virtual IP'),
-    column('Port(s)', '.spec.ports[*].port', 'Ports of the service'),
+    printed('Type', '.spec.type', 'How the service is exposed', ({ type = 'ClusterIP' }) => type),
+    printed('Cluster-IP', '.spec.clusterIP', 'Virtual IP', ({ clusterIP }) => clusterIP || NONE),
+    printed('External-IP', '.spec.externalIPs', 'Further addresses', externalAddresses),
+    printed('Port(s)', '.spec.ports[*].port', 'Ports of the service', portsText),
     AGE,
+    {
+      ...printed('Selector', '.spec.selector', 'Labels of its workloads', ({ selector = {} }) => {
+        const labels = Object.entries(selector).map(([key, value]) => `${key}=${value}`);
+        return labels.sort().join(',') || NONE;
+      }),
+      priority: 1,
+    },
   ],
   description: 'A named set of workloads, their ports and its virtual address.',
 });
 export type Service = ResourceOf<typeof service>;
+
+/** As kubectl shows what is not there. */
+const NONE = '<none>';
+
+function printed(
+  name: string,
+  jsonPath: string,
+  description: string,
+  print: (spec: ServiceSpec, status: unknown) => string,
+): PrinterColumn {
+  return {
+    ...column(name, jsonPath, description),
+    print: ({ spec, status }) => print((spec ?? {}) as ServiceSpec, status),
+  };
+}
+
+function externalAddresses({ type, externalName, externalIPs = [] }: ServiceSpec, status: unknown): string {
+  if (type === 'ExternalName') return externalName || NONE;
+  const { ingress = [] } =
+    (status as { loadBalancer?: { ingress?: { ip?: string; hostname?: string }[] } } | undefined)?.loadBalancer ?? {};
+  const balanced = type === 'LoadBalancer' ? ingress.map(({ ip, hostname }) => ip || hostname || '') : [];
+  const all = [...balanced, ...externalIPs].filter((address) => address !== '');
+  if (all.length > 0) return all.join(',');
+  return type === 'LoadBalancer' ? '<pending>' : NONE;
+}
+
+function portsText({ ports = [] }: ServiceSpec): string {
+  const texts = ports.map(
+    ({ port, nodePort, protocol = 'TCP' }) => `${port}${nodePort ? `:${nodePort}` : ''}/${protocol}`,
+  );
+  return texts.join(',') || NONE;
+}
 
 function checkSpec(report: Report, spec: ServiceSpec): void {
   const ports = spec.ports ?? [];

@@ -1,0 +1,198 @@
+/** Every route of the control API, tried by every kind of caller: what a route needs is in a table here, and a new route must be added. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type RequestOptions, request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type ControlPlane, startControlPlane } from '../../control/control-plane.ts';
+import { createCsr } from '../../shared/identity/csr.ts';
+import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tulle-routes-'));
+let plane: ControlPlane;
+const callers: Record<string, RequestOptions> = {};
+
+/** Names of callers, in the order of the table's columns. */
+const COLUMNS = ['anonymous', 'certificate', 'JWT-SVID', 'no role', 'view', 'edit', 'admin'] as const;
+
+async function call(method: string, path: string, who: RequestOptions, body: unknown = {}) {
+  const payload = method === 'GET' || method === 'HEAD' ? undefined : JSON.stringify(body);
+  const headers = {
+    ...who.headers,
+    ...(payload !== undefined && { 'content-type': 'application/json', 'content-length': payload.length }),
+  };
+  return new Promise<{ status: number; text: string }>((resolve, reject) => {
+    const sent = request(
+      new URL(path, plane.url),
+      { method, ca: plane.trustBundle, agent: false, ...who, headers },
+      (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+        answer.on('error', reject);
+        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
+      },
+    );
+    sent.on('error', reject);
+    sent.end(payload);
+  });
+}
+
+async function json<T>(method: string, path: string, who: RequestOptions, body: unknown): Promise<T> {
+  const { status, text } = await call(method, path, who, body);
+  expect(status, `${method} ${path}: ${text}`).toBeLessThan(300);
+  return JSON.parse(text) as T;
+}
+
+const bearer = (token: string): RequestOptions => ({ headers: { authorization: `Bearer ${token}` } });
+
+beforeAll(async () => {
+  plane = await startControlPlane({
+    data: join(folder, 'data'),
+    address: '127.0.0.1',
+    port: 0,
+    dnsNames: [],
+    ips: [],
+    trustDomain: 'cluster.local',
+    svidTtl: 3600,
+    version: '0',
+    log: () => {},
+  });
+  const admin = bearer(plane.adminToken!);
+  const account = { namespace: 'default', serviceAccount: 'web' };
+  const { token } = await json<{ token: string }>('POST', '/v1/join-tokens', admin, account);
+  const keys = await generateKeys();
+  const csr = await createCsr(keys);
+  const issued = await json<{ certificateChain: string }>('POST', '/v1/certificates', {}, { csr, token });
+  const certificate = { cert: issued.certificateChain, key: await exportPrivateKey(keys.privateKey) };
+  const audience = ['tulle-control'];
+  const jwt = await json<{ token: string }>('POST', '/v1/jwt-svids', certificate, { audience });
+  Object.assign(callers, { anonymous: {}, certificate, 'JWT-SVID': bearer(jwt.token), admin });
+  for (const user of ['no role', 'view', 'edit']) {
+    const made = await json<{ token: string }>('POST', '/v1/user-tokens', admin, { user });
+    callers[user] = bearer(made.token);
+    if (user === 'no role') continue;
+    await json('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', admin, {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: user },
+      subjects: [{ kind: 'User', name: user }],
+      roleRef: { kind: 'ClusterRole', name: user },
+    });
+  }
+}, 60_000);
+
+afterAll(async () => {
+  await plane.stop();
+  rmSync(folder, { recursive: true });
+});
+
+/** `-`: refused with 401 or 403; `x`: the caller reaches what the route does, which may refuse this request for another reason. */
+const PUBLIC = 'x x x x x x x';
+const USERS = '- - - x x x x';
+const ADMIN = '- - - - - - x';
+const WRITE = '- - - - - x x';
+const READ = '- - - - x x x';
+const CERTIFICATE = '- x - - - - -';
+const WORKLOAD = '- x x - - - -';
+
+const TABLE: Record<string, string> = {
+  'GET /version': PUBLIC,
+  'GET /healthz': PUBLIC,
+  'GET /livez': PUBLIC,
+  'GET /readyz': PUBLIC,
+  'GET /.well-known/openid-configuration': PUBLIC,
+  'GET /keys': PUBLIC,
+  'GET /openid/v1/jwks': PUBLIC,
+  'GET /v1/trust-bundle': PUBLIC,
+  'GET /install': PUBLIC,
+  'GET /install/join.sh': PUBLIC,
+  'GET /install/:name': PUBLIC,
+  // What the body proves counts.
+  'POST /v1/certificates': PUBLIC,
+  'POST /v1/jwt-svids': PUBLIC,
+  'POST /v1/join': PUBLIC,
+  'POST /v1/rejoin': PUBLIC,
+  'POST /v1/rejoin/challenge': PUBLIC,
+  'POST /v3/delta-discovery': WORKLOAD,
+  'POST /v1/proxy-config': CERTIFICATE,
+  'POST /v1/workload-health': CERTIFICATE,
+  'DELETE /v1/join': CERTIFICATE,
+  'GET /v1/proxies': READ,
+  'GET /v1/proxies/:id/config': ADMIN,
+  'GET /v1/join-tokens': ADMIN,
+  'POST /v1/join-tokens': ADMIN,
+  'DELETE /v1/join-tokens/:id': ADMIN,
+  'GET /v1/revocations': ADMIN,
+  'POST /v1/revocations': ADMIN,
+  'POST /v1/invitations': ADMIN,
+  'GET /v1/user-tokens': ADMIN,
+  'POST /v1/user-tokens': ADMIN,
+  'DELETE /v1/user-tokens/:id': ADMIN,
+  'GET /v1/joins': ADMIN,
+  'POST /v1/joins/:id/revoke': ADMIN,
+  'GET /v1/ca': ADMIN,
+  'POST /v1/ca/rotate': ADMIN,
+  'POST /v1/ca/retire': ADMIN,
+  'GET /v1/prometheus/targets': ADMIN,
+  'POST /v1/prometheus/token': ADMIN,
+  'DELETE /v1/prometheus/token': ADMIN,
+  'POST /apis/authentication.k8s.io/v1/selfsubjectreviews': USERS,
+  'POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews': USERS,
+  'POST /apis/authorization.k8s.io/v1/selfsubjectrulesreviews': USERS,
+  'POST /apis/authentication.k8s.io/v1/tokenreviews': ADMIN,
+  'POST /apis/authorization.k8s.io/v1/subjectaccessreviews': ADMIN,
+  'POST /apis/authorization.k8s.io/v1/namespaces/:namespace/localsubjectaccessreviews': ADMIN,
+  'POST /api/v1/namespaces/:namespace/serviceaccounts/:name/token': WRITE,
+};
+
+/** Of paths of the Kubernetes API: Secrets at `/api`, VirtualServices at `/apis`. */
+function expected(method: string, path: string): string | undefined {
+  const own = TABLE[`${method} ${path}`];
+  if (own || !/^\/(api|apis|openapi)(\/|$)/.test(path)) return own;
+  if (!path.includes(':plural')) return USERS;
+  if (method === 'OPTIONS') return ADMIN;
+  return method === 'GET' && path.startsWith('/apis/') ? READ : WRITE;
+}
+
+/** Bodies of routes that look for the namespace in it before they ask what the caller may do. */
+const BODIES: Record<string, unknown> = {
+  '/v1/join-tokens': { namespace: 'default', serviceAccount: 'other' },
+  '/v1/revocations': { namespace: 'default', serviceAccount: 'other' },
+  '/v1/invitations': { namespace: 'default', group: 'absent' },
+};
+
+/** Every route once; one for all methods is tried with a method that no other has. It ends with the one that ends the join. */
+function routes(): { method: string; path: string }[] {
+  const all = plane.routes
+    .filter(({ method, path }) => method !== 'ALL' || !path.includes('*'))
+    .map(({ method, path }) => `${method === 'ALL' ? 'OPTIONS' : method} ${path}`);
+  const last = 'DELETE /v1/join';
+  return [...new Set(all)]
+    .sort((a, b) => Number(a === last) - Number(b === last))
+    .map((each) => ({ method: each.split(' ')[0]!, path: each.split(' ')[1]! }));
+}
+
+const urlOf = (path: string) =>
+  path
+    .replace(':version', 'v1')
+    .replace(':group', 'networking.istio.io')
+    .replace(':plural', path.startsWith('/api/') ? 'secrets' : 'virtualservices')
+    .replace(':namespace', 'default')
+    .replace(/:\w+|\*/g, 'x');
+
+it('lets every caller reach what the table says, and nothing else', async () => {
+  await expect.poll(async () => (await call('GET', '/api/v1/services', callers['edit']!)).status).toBe(200);
+  const found: Record<string, string> = {};
+  const wanted: Record<string, string> = {};
+  for (const { method, path } of routes()) {
+    const marks: string[] = [];
+    for (const column of COLUMNS) {
+      const { status } = await call(method, urlOf(path), callers[column]!, BODIES[path]);
+      marks.push(status === 401 || status === 403 ? '-' : 'x');
+    }
+    found[`${method} ${path}`] = marks.join(' ');
+    wanted[`${method} ${path}`] = expected(method, path) ?? 'is not in the table';
+  }
+  expect(found).toEqual(wanted);
+  expect(Object.keys(TABLE).filter((key) => !(key in found))).toEqual([]);
+}, 120_000);
