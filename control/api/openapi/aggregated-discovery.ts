@@ -19,35 +19,33 @@ export function wantsAggregated(accept: string | undefined): boolean {
 }
 
 /** @param groups those of /apis, or `['']` for /api */
-export function groupDiscoveryList(kinds: readonly ServedKind[], groups: readonly string[], verbs: readonly string[]) {
+export function groupDiscoveryList(kinds: readonly ServedKind[], groups: readonly string[]) {
   return {
     kind: 'APIGroupDiscoveryList',
     apiVersion: 'apidiscovery.k8s.io/v2',
     metadata: {},
-    items: groups.map((group) => ({ metadata: { name: group }, versions: versionsOf(kinds, group, verbs) })),
+    items: groups.map((group) => ({ metadata: { name: group }, versions: versionsOf(kinds, group) })),
   };
 }
 
-function versionsOf(kinds: readonly ServedKind[], group: string, verbs: readonly string[]) {
+function versionsOf(kinds: readonly ServedKind[], group: string) {
   const ours = kinds.filter((kind) => kind.group === group);
   return [...new Set(ours.flatMap(({ versions }) => versions))].map((version) => ({
     version,
     freshness: 'Current',
-    resources: ours
-      .filter(({ versions }) => versions.includes(version))
-      .map((kind) => resourceOf(kind, version, verbs)),
+    resources: ours.filter(({ versions }) => versions.includes(version)).map((kind) => resourceOf(kind, version)),
   }));
 }
 
-function resourceOf(described: ServedKind, version: string, verbs: readonly string[]) {
-  const { group, kind, plural, singular, namespaced, shortNames, categories, verbs: own } = described;
+function resourceOf(described: ServedKind, version: string) {
+  const { group, kind, plural, singular, namespaced, shortNames, categories, verbs } = described;
   const responseKind = { group, version, kind };
   return {
     resource: plural,
     singularResource: singular,
     responseKind,
     scope: namespaced ? 'Namespaced' : 'Cluster',
-    verbs: own ?? verbs,
+    verbs,
     shortNames,
     categories,
     ...(hasStatus(described)

@@ -3,24 +3,29 @@ import { type Context, Hono, type Next } from 'hono';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import type { ApiEnv } from '../caller.ts';
 import { wantsTable } from '../resources/answer.ts';
-import { apiVersionOf, hasStatus } from '../resources/kinds.ts';
+import { apiVersionOf, hasStatus, isDeletedTogether } from '../resources/kinds.ts';
 import { pathNotFound } from '../resources/status.ts';
 import { AGGREGATED_TYPE, groupDiscoveryList, wantsAggregated } from './aggregated-discovery.ts';
 import { CRD_VERBS, customResourceDefinition } from './custom-resources.ts';
 import { type OpenApi, openApi, swaggerOf } from './openapi.ts';
 import { reviewKinds, type ServedKind } from './review-kinds.ts';
 
-const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const ONE_BY_ONE = VERBS.filter((verb) => verb !== 'deletecollection');
 const STATUS_VERBS = ['get', 'patch', 'update'];
 
 /** GET /api, /apis, /api/v1, /apis/{group}, /apis/{group}/{version}, /openapi/v3 and what it lists */
 export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
-  const kinds: readonly ServedKind[] = [...stored, ...reviewKinds, { ...customResourceDefinition, verbs: CRD_VERBS }];
+  const kinds: readonly ServedKind[] = [
+    ...stored.map((kind) => ({ ...kind, verbs: isDeletedTogether(kind) ? VERBS : ONE_BY_ONE })),
+    ...reviewKinds,
+    { ...customResourceDefinition, verbs: CRD_VERBS },
+  ];
   const groups = [...new Set(kinds.map((kind) => kind.group))].filter((group) => group !== '');
   const app = new Hono<ApiEnv>();
   const aggregated = (names: readonly string[]) => (c: Context<ApiEnv>, next: Next) => {
     if (!wantsAggregated(c.req.header('accept'))) return next();
-    const list = JSON.stringify(groupDiscoveryList(kinds, names, verbs));
+    const list = JSON.stringify(groupDiscoveryList(kinds, names));
     return Promise.resolve(c.body(list, 200, { 'content-type': AGGREGATED_TYPE, vary: 'accept' }));
   };
   app.get('/api', aggregated(['']), (c) =>
@@ -87,7 +92,7 @@ function resourceList(kinds: readonly ServedKind[], group: string, version: stri
       singularName: kind.singular,
       namespaced: kind.namespaced,
       kind: kind.kind,
-      verbs: kind.verbs ?? verbs,
+      verbs: kind.verbs,
       shortNames: kind.shortNames,
       categories: kind.categories,
     },

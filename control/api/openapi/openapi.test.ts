@@ -86,6 +86,13 @@ describe('OpenAPI v3', () => {
     const paths = new Map(parsed).get('apis/networking.istio.io/v1')!['paths'] as Record<string, Record<string, Json>>;
     const item = '/apis/networking.istio.io/v1/namespaces/{namespace}/virtualservices/{name}';
     expect(Object.keys(paths[item]!)).toEqual(['parameters', 'get', 'put', 'patch', 'delete']);
+    expect(Object.keys(paths[`${item}/status`]!)).toEqual(['parameters', 'get', 'put', 'patch']);
+    const collection = paths['/apis/networking.istio.io/v1/namespaces/{namespace}/virtualservices'];
+    expect(collection?.['delete']?.['operationId']).toBe('deleteNetworkingIstioIoV1CollectionNamespacedVirtualService');
+    const core = new Map(parsed).get('api/v1')!['paths'] as Record<string, Record<string, Json>>;
+    expect(Object.keys(core['/api/v1/namespaces']!)).toEqual(['parameters', 'get', 'post']);
+    expect(Object.keys(core['/api/v1/namespaces/{namespace}/secrets/{name}']!)).toContain('patch');
+    expect(core['/api/v1/namespaces/{namespace}/secrets/{name}/status']).toBeUndefined();
     expect(paths['/apis/networking.istio.io/v1/virtualservices']?.['get']?.['operationId']).toBe(
       'listNetworkingIstioIoV1VirtualServiceForAllNamespaces',
     );

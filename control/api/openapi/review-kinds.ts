@@ -7,8 +7,7 @@ export type ServedKind = Pick<
   'group' | 'kind' | 'plural' | 'singular' | 'namespaced' | 'shortNames' | 'categories' | 'versions'
 > & {
   readonly body?: Kind['body'];
-  /** Default: those of stored kinds. */
-  readonly verbs?: readonly string[];
+  readonly verbs: readonly string[];
 };
 
 const review = (group: string, kind: string, namespaced = false): ServedKind => ({

@@ -63,3 +63,7 @@ export function inVersion(target: Target, resource: Resource): Resource {
 export function inStoredVersion({ kind }: Target, resource: Resource): Resource {
   return { ...resource, apiVersion: apiVersionOf(kind.group, kind.versions[0] ?? '') };
 }
+
+/** Kinds that Kubernetes deletes one by one only. */
+export const isDeletedTogether = ({ group, kind }: Pick<Kind, 'group' | 'kind'>): boolean =>
+  group !== '' || kind !== 'Namespace';

@@ -3,7 +3,7 @@ import type { Context } from 'hono';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import type { ApiEnv } from '../caller.ts';
 import { answer, answerList } from './answer.ts';
-import { inVersion, selectionOf, type Target } from './kinds.ts';
+import { inVersion, isDeletedTogether, selectionOf, type Target } from './kinds.ts';
 import { deleteOne } from './lifecycle/delete-one.ts';
 import { type DeleteOptions, readDeleteOptions } from './lifecycle/delete-options.ts';
 import type { ResourceRoutes } from './routes.ts';
@@ -29,9 +29,7 @@ export async function remove(routes: ResourceRoutes, c: C, target: Target): Prom
 
 /** Answered with the list of what was deleted. Each deletion is a write of its own, as in Kubernetes. */
 export async function removeCollection(routes: ResourceRoutes, c: C, target: Target): Promise<Response> {
-  const { group, kind, namespaced } = target.kind;
-  if ((namespaced && target.namespace === '') || (group === '' && NOT_DELETED_TOGETHER.has(kind)))
-    throw methodNotAllowed();
+  if ((target.kind.namespaced && target.namespace === '') || !isDeletedTogether(target.kind)) throw methodNotAllowed();
   const selectors = parseSelectors(target.kind, c.req.query('labelSelector'), c.req.query('fieldSelector'));
   const options = await readDeleteOptions(c);
   const { items, revision } = await routes.store.list(selectionOf(target));
@@ -44,9 +42,6 @@ export async function removeCollection(routes: ResourceRoutes, c: C, target: Tar
     { revision },
   );
 }
-
-/** Kinds that Kubernetes deletes one by one only. */
-const NOT_DELETED_TOGETHER: ReadonlySet<string> = new Set(['Namespace']);
 
 /** One that another client has deleted meanwhile is gone, which is what was asked. */
 async function removeListed(

@@ -62,7 +62,7 @@ const patchTypes = {
 export async function patch({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
   const manager = managerOf(c);
-  const apply = patchFunction(target, mediaType(c, ''));
+  const apply = patchFunction(target, mediaType(c, ''), [APPLY]);
   const { value: body, duplicates } = parseBody(await readText(c), 'JSON');
   const fields = fieldPolicy(c, duplicates);
   for (let attempt = 1; ; attempt++) {
@@ -83,9 +83,14 @@ export async function patch({ store, kinds, neighbours }: Api, c: C, target: Tar
   }
 }
 
-export function patchFunction(target: Target, type: string): (target: unknown, body: unknown) => unknown {
+/** @param further media types that the route takes beside patches @throws ApiError 415 */
+export function patchFunction(
+  target: Target,
+  type: string,
+  further: readonly string[] = [],
+): (target: unknown, body: unknown) => unknown {
   const accepted = Object.keys(patchTypes).filter((each) => target.kind.group === '' || !each.includes('strategic'));
-  if (!accepted.includes(type)) throw unsupportedMediaType([...accepted, APPLY]);
+  if (!accepted.includes(type)) throw unsupportedMediaType([...accepted, ...further]);
   return patchTypes[type as keyof typeof patchTypes];
 }
 
