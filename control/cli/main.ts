@@ -2,7 +2,7 @@
 import './compile-cache.mjs';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
-import { CliError, readText } from './cli-error.ts';
+import { CliError } from './cli-error.ts';
 import {
   type ClientFlags,
   client,
@@ -16,7 +16,7 @@ import { ControlApi } from './connection.ts';
 import { registerCaCommands } from './identity/ca.ts';
 import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
-import { kubeconfig, saveKubeconfig } from './kubeconfig/write.ts';
+import { kubeconfig, kubeconfigAccess, saveKubeconfig } from './kubeconfig/write.ts';
 import { registerCaptureCommands } from './machine/capture.ts';
 import { registerMachineCommands } from './machine/commands.ts';
 import { registerInject } from './machine/inject.ts';
@@ -257,25 +257,26 @@ client(
 program
   .command('kubeconfig')
   .description('A kubeconfig for kubectl and for tulle itself.')
-  .requiredOption('--server <url>', 'control API')
-  .requiredOption('--token <token>', 'admin token, or that of another user')
-  .requiredOption('--ca-file <file>', "the control API's root certificate")
-  .option('--user <name>', 'for this user, with a token made for it; --token is of who may make one')
+  .option('--server <url>', 'control API')
+  .option('--token <token>', 'admin token, or that of another user')
+  .option('--ca-file <file>', "the control API's root certificate")
+  .option('--user <name>', 'for this user, with a token made for it; without the three above, by the kubeconfig in use')
   .option('--group <name...>', 'groups of that user')
   .option('--save', `write it to ${defaultKubeconfig()} (mode 0600), where tulle finds it`)
   .action(
     async (flags: {
-      server: string;
-      token: string;
-      caFile: string;
+      server?: string;
+      token?: string;
+      caFile?: string;
       user?: string;
       group?: string[];
       save?: boolean;
     }) => {
       const { user, group } = flags;
       if (group && user === undefined) throw new CliError('kubeconfig: --group is of --user');
+      const access = kubeconfigAccess(flags);
       const made = user === undefined ? undefined : await createUserToken(ControlApi.from(flags), user, group);
-      const text = kubeconfig(flags.server, readText(flags.caFile, '--ca-file'), made?.token ?? flags.token, user);
+      const text = kubeconfig(access.server, access.ca, made?.token ?? access.token, user);
       if (!flags.save) return void process.stdout.write(text);
       saveKubeconfig(defaultKubeconfig(), text);
       process.stdout.write(`wrote ${defaultKubeconfig()}\n`);

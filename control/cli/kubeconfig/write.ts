@@ -2,6 +2,8 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { stringify } from 'yaml';
+import { CliError, readText } from '../cli-error.ts';
+import { ControlApi } from '../connection.ts';
 
 /** The kubeconfig document. It holds the user's token: write it to disk with mode 0600. */
 export function kubeconfig(server: string, ca: string, token: string, user = 'admin'): string {
@@ -15,6 +17,27 @@ export function kubeconfig(server: string, ca: string, token: string, user = 'ad
     contexts: [{ name: 'tulle', context: { cluster: 'tulle', user, namespace: 'default' } }],
     'current-context': 'tulle',
   });
+}
+
+/**
+ * The control API that a new kubeconfig leads to, its root certificate (PEM) and a token: of the flags, or, for `--user` with none of
+ * the flags, of the kubeconfig in use. Flags and file are not mixed: a root certificate belongs to its server.
+ * @throws CliError naming the flag that is missing
+ */
+export function kubeconfigAccess(flags: { server?: string; token?: string; caFile?: string; user?: string }) {
+  const { server, token, caFile } = flags;
+  if (flags.user !== undefined && server === undefined && token === undefined && caFile === undefined) {
+    const { server: used, ca } = ControlApi.from({});
+    // The token is made for the user: that of the caller never comes into the new file.
+    if (ca !== undefined) return { server: used, token: '', ca };
+    throw new CliError(
+      'kubeconfig: --user: the kubeconfig in use has no root certificate; pass --server, --ca-file and --token',
+    );
+  }
+  if (server === undefined) throw new CliError('kubeconfig: --server is missing');
+  if (token === undefined) throw new CliError('kubeconfig: --token is missing');
+  if (caFile === undefined) throw new CliError('kubeconfig: --ca-file is missing');
+  return { server, token, ca: readText(caFile, '--ca-file') };
 }
 
 /** Writes it readable by the owner only, replacing an existing file. */
