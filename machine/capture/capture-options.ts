@@ -37,6 +37,25 @@ export interface InboundCapture {
   readonly excludePorts: readonly number[];
 }
 
+/**
+ * Every outbound TCP connection and no inbound one; outbound connections fail while no proxy listens.
+ * @param proxyUid numeric user id of the proxy
+ */
+export const defaultCapture = (proxyUid: number): Pick<CaptureOptions, 'proxyUid' | 'outbound' | 'inbound'> => ({
+  proxyUid,
+  outbound: {
+    includeIPRanges: '*',
+    excludeIPRanges: [],
+    includePorts: [],
+    excludePorts: [],
+    excludeInterfaces: [],
+    excludeUids: [],
+    excludeGids: [],
+    withoutProxy: 'shut',
+  },
+  inbound: { includePorts: [], excludePorts: [] },
+});
+
 /** Ports that are never captured inbound: SSH, and those of proxies and control planes. */
 export const NEVER_INBOUND = { ssh: 22, firstOfMesh: NEVER_CAPTURED.first, lastOfMesh: NEVER_CAPTURED.last } as const;
 

@@ -1,6 +1,6 @@
 /** The namespace of `tulle run --netns`, seen from inside: its interface, its routes, its rules. */
 import { CAPTURE_PORTS } from '../../shared/join/capture-ports.ts';
-import type { CaptureOptions } from '../capture/capture-options.ts';
+import { type CaptureOptions, defaultCapture } from '../capture/capture-options.ts';
 import { demand } from '../capture/commands.ts';
 import { hasIpv6 } from '../capture/findings.ts';
 import { nftRules } from '../capture/nft-rules.ts';
@@ -32,18 +32,7 @@ export function setUpNamespace(): void {
 }
 
 const optionsOf = (ipv6: boolean): CaptureOptions => ({
-  proxyUid: NO_USER,
-  outbound: {
-    includeIPRanges: '*',
-    excludeIPRanges: [],
-    includePorts: [],
-    excludePorts: [],
-    excludeInterfaces: [],
-    excludeUids: [],
-    excludeGids: [],
-    withoutProxy: 'shut',
-  },
-  inbound: { includePorts: [], excludePorts: [] },
+  ...defaultCapture(NO_USER),
   dnsPort: CAPTURE_PORTS.dns,
   ipv6,
 });

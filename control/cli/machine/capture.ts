@@ -12,7 +12,7 @@ import {
   turnOn,
   waits,
 } from '../../../machine/capture/capture.ts';
-import type { CaptureOptions } from '../../../machine/capture/capture-options.ts';
+import { type CaptureOptions, defaultCapture } from '../../../machine/capture/capture-options.ts';
 import { find } from '../../../machine/capture/commands.ts';
 import { hasIpv6, mayChangeRules } from '../../../machine/capture/findings.ts';
 import { idList, portList, rangeList, withTexts } from '../../../machine/capture/lists.ts';
@@ -155,19 +155,15 @@ function optionsOf(flags: OnFlags): CaptureOptions {
     flags.proxyUid === undefined
       ? userOf(PROXY_USER).uid
       : onlyOne(idList(flags.proxyUid, '--proxy-uid'), '--proxy-uid');
+  const defaults = defaultCapture(uid);
   const base: CaptureOptions = {
-    proxyUid: uid,
+    ...defaults,
     outbound: {
-      includeIPRanges: '*',
-      excludeIPRanges: [],
-      includePorts: [],
-      excludePorts: [],
-      excludeInterfaces: [],
+      ...defaults.outbound,
       excludeUids: idList(flags.excludeUids ?? '', '--exclude-uids'),
       excludeGids: idList(flags.excludeGids ?? '', '--exclude-gids'),
       withoutProxy: flags.withoutProxy,
     },
-    inbound: { includePorts: [], excludePorts: [] },
     dnsPort: flags.dnsPort === undefined ? undefined : onlyOne(portList(flags.dnsPort, '--dns-port'), '--dns-port'),
     ...(flags.dnsServers === undefined ? {} : { dnsServers: rangeList(flags.dnsServers, '--dns-servers') }),
     ipv6: flags.ipv6 && hasIpv6(),

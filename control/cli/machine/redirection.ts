@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { captureOptionsOf } from '../../../machine/capture/annotations.ts';
 import { show, turnOff, turnOn } from '../../../machine/capture/capture.ts';
-import type { CaptureOptions } from '../../../machine/capture/capture-options.ts';
+import { type CaptureOptions, defaultCapture } from '../../../machine/capture/capture-options.ts';
 import { captureFindings, hasIpv6, mayChangeRules } from '../../../machine/capture/findings.ts';
 import { userOf } from '../../../machine/capture/transparent-sockets.ts';
 import { type Category, type Finding, failure, ok, warning } from '../../../machine/checks/finding.ts';
@@ -53,17 +53,7 @@ const searchDomains = (namespace: string): string[] =>
  */
 function captureOf({ ports, ipv6, dns, annotations = {} }: MachineRecord): CaptureOptions {
   return captureOptionsOf(annotations, {
-    proxyUid: userOf(PROXY_USER).uid,
-    outbound: {
-      includeIPRanges: '*',
-      excludeIPRanges: [],
-      includePorts: [],
-      excludePorts: [],
-      excludeInterfaces: [],
-      excludeUids: [],
-      excludeGids: [],
-      withoutProxy: 'shut',
-    },
+    ...defaultCapture(userOf(PROXY_USER).uid),
     inbound: { includePorts: [...new Set(Object.values(ports))], excludePorts: [] },
     dnsPort: dns ? CAPTURE_PORTS.dns : undefined,
     ipv6,
