@@ -1,7 +1,7 @@
 /** Writing resources: create, replace, patch. */
 import type { Context } from 'hono';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
-import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
+import type { ResourceStore } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
 import type { Neighbours } from '../neighbours.ts';
 import { asObject, isObject, mediaType, parseBody, readObject, readText } from '../server/body.ts';
@@ -10,6 +10,7 @@ import { answer, mustGet, withStoreErrors } from './answer.ts';
 import { fieldPolicy } from './field-validation.ts';
 import { inVersion, keyOf, type Target } from './kinds.ts';
 import { mustTakeContent } from './lifecycle/namespace.ts';
+import { keepManaged } from './lifecycle/pretend.ts';
 import { finishesDeletion, mustNotAddFinalizers } from './lifecycle/update.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
 import { checkPrecondition } from './precondition.ts';
@@ -22,7 +23,8 @@ type C = Context<ApiEnv>;
 
 export async function create({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   if (target.kind.namespaced && target.namespace === '') throw methodNotAllowed();
-  const dryRun = isDryRun(c);
+  // The store is one that pretends then.
+  isDryRun(c);
   const { value, duplicates } = await readObject(c);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
@@ -30,9 +32,7 @@ export async function create({ store, kinds, neighbours }: Api, c: C, target: Ta
   await warn(c, neighbours, admitted);
   await mustTakeContent(store, kinds, admitted.target);
   const key = keyOf(admitted.target);
-  const created = await withStoreErrors(admitted.target, () =>
-    dryRun ? pretendCreate(store, key, admitted.resource) : store.create(key, admitted.resource),
-  );
+  const created = await withStoreErrors(admitted.target, () => store.create(key, admitted.resource));
   return answer(c, target, created, 201);
 }
 
@@ -90,12 +90,8 @@ function write(
 ): Promise<Resource> {
   mustNotAddFinalizers(target, stored, resource);
   return withStoreErrors(target, async () => {
-    if (!dryRun)
-      return finishesDeletion(resource)
-        ? finish(store, target, resource, stored)
-        : store.update(keyOf(target), resource);
-    checkPrecondition(stored, resource.metadata);
-    return keepManaged(resource, stored);
+    if (!dryRun && finishesDeletion(resource)) return finish(store, target, resource, stored);
+    return store.update(keyOf(target), resource);
   });
 }
 
@@ -105,22 +101,6 @@ async function finish(store: ResourceStore, target: Target, resource: Resource, 
   const { uid, resourceVersion } = stored.metadata;
   await store.delete(keyOf(target), { uid, resourceVersion });
   return keepManaged(resource, stored);
-}
-
-/** The fields that the store manages. */
-function keepManaged(resource: Resource, stored: Resource): Resource {
-  const { uid, creationTimestamp, generation, resourceVersion } = stored.metadata;
-  const kept = { uid, creationTimestamp, generation, resourceVersion } as Partial<Resource['metadata']>;
-  return { ...resource, metadata: { ...resource.metadata, ...kept } };
-}
-
-async function pretendCreate(store: ResourceStore, key: ResourceKey, resource: Resource): Promise<Resource> {
-  if (await store.get(key)) throw new StoreError('already-exists', 'exists');
-  const creationTimestamp = `${new Date().toISOString().slice(0, 19)}Z`;
-  return {
-    ...resource,
-    metadata: { ...resource.metadata, uid: crypto.randomUUID(), creationTimestamp, generation: 1 },
-  };
 }
 
 /** Headers of one response; clients limit them. */
