@@ -57,7 +57,7 @@ import { MeshFollower } from './mesh/follow-store.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
-import { openSqliteStore } from './store/sqlite.ts';
+import { type EtcdPlace, openStore } from './store/open-store.ts';
 import type { ResourceKey } from './store/store.ts';
 import { controlLog } from './telemetry/control-log.ts';
 import { controlMetrics } from './telemetry/control-metrics.ts';
@@ -73,6 +73,8 @@ import { VanishedProxies } from './workloads/vanished-proxies.ts';
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
   data: string;
+  /** Where resources are kept instead of in `data`; keys, tokens and joins stay there. */
+  etcd?: EtcdPlace;
   address: string;
   /** 0: chosen by the kernel. */
   port: number;
@@ -138,7 +140,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const report = (error: unknown) =>
     log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
-  const store = await openSqliteStore(join(data, 'resources.sqlite'));
+  const store = await openStore(join(data, 'resources.sqlite'), options.etcd, log);
   const undo: (() => unknown)[] = [() => store.close()];
   try {
     await createInitialNamespaces(store);

@@ -283,7 +283,7 @@ describe('resources', () => {
     await call('POST', virtualServices, virtualService('reviews'));
     expect((await patch(`${virtualServices}/reviews`, 'strategic-merge-patch', {})).body.code).toBe(415);
     const applied = await call('PATCH', `${virtualServices}/reviews`, '{}', {
-      'content-type': 'application/apply-patch+yaml',
+      'content-type': 'application/apply-patch+cbor',
     });
     expect(applied.body).toMatchObject({ code: 415, reason: 'UnsupportedMediaType' });
   });

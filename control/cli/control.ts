@@ -15,10 +15,11 @@ import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import { CLEANUP_SECONDS } from '../workloads/registrations.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
+import { etcdOf, type StoreFlags } from './etcd/etcd-flags.ts';
 import { installFolder } from './machine/install-folder.ts';
 import { colour } from './output.ts';
 
-export interface ControlFlags {
+export interface ControlFlags extends StoreFlags {
   data: string;
   address: string;
   port: string;
@@ -173,8 +174,13 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     write: (line) => void process.stderr.write(`${line}\n`),
     now: Date.now,
   });
+  const etcd = etcdOf(flags);
+  const lost = Promise.withResolvers<never>();
+  // It may be lost before anything waits for that.
+  lost.promise.catch(() => {});
   const plane = await startControlPlane({
     data: flags.data,
+    ...(etcd && { etcd: { ...etcd, onLost: (error: Error) => lost.reject(new CliError(error.message)) } }),
     address: flags.address,
     port: portOf('--port', flags.port),
     monitoring: monitoringOf(flags),
@@ -210,6 +216,9 @@ export async function runControl(flags: ControlFlags): Promise<void> {
           `for kubectl and tulle: tulle kubeconfig --save --server ${plane.url} --ca-file ${flags.caCerts ?? `${flags.data}/ca`}/root-cert.pem --token ${plane.adminToken}\n`,
       );
   }
-  await stopped;
-  await plane.stop();
+  try {
+    await Promise.race([stopped, lost.promise]);
+  } finally {
+    await plane.stop();
+  }
 }

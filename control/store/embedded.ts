@@ -6,6 +6,8 @@
  * compaction overtakes it. The latest events are kept in memory once for all watchers.
  */
 import type { Resource } from '../../shared/resources/resource.ts';
+import { freeze } from './freeze.ts';
+import { selects } from './selects.ts';
 import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampStatus, stampUpdated } from './stamp.ts';
 import {
   type Precondition,
@@ -277,21 +279,8 @@ export class EmbeddedStore implements ResourceStore {
   }
 }
 
-/** All of a JSON value. */
-function freeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
-  for (const item of Object.values(value)) freeze(item);
-  return Object.freeze(value);
-}
-
 function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   const reason = error instanceof Error ? error.message : String(error);
   return new StoreError('unavailable', `the store failed: ${reason}`, { cause: error });
-}
-
-/** Whether a key falls under a selection. */
-export function selects(selection: Selection, key: ResourceKey): boolean {
-  if (selection.kind && (selection.kind.group !== key.group || selection.kind.plural !== key.plural)) return false;
-  return selection.namespace === undefined || selection.namespace === key.namespace;
 }

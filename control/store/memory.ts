@@ -1,6 +1,7 @@
 /** A store in the process's memory: for tests, and for `tulle compile`, which needs no disk. */
 import type { Resource } from '../../shared/resources/resource.ts';
-import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore, selects } from './embedded.ts';
+import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore } from './embedded.ts';
+import { compareKeys, selects } from './selects.ts';
 import type { ResourceKey, ResourceStore, Selection, WatchEvent } from './store.ts';
 
 export interface MemoryOptions extends EmbeddedOptions {
@@ -81,17 +82,4 @@ class MemoryBackend implements Backend {
 
 function rowName(key: ResourceKey): string {
   return `${key.group}/${key.plural}/${key.namespace}/${key.name}`;
-}
-
-function compareKeys(left: ResourceKey, right: ResourceKey): number {
-  return (
-    compare(left.namespace, right.namespace) ||
-    compare(left.name, right.name) ||
-    compare(left.group, right.group) ||
-    compare(left.plural, right.plural)
-  );
-}
-
-function compare(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

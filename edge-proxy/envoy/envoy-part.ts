@@ -42,6 +42,7 @@ export function envoyPart(options: EnvoyPartOptions): ProxyPart {
   let failure: Error | undefined;
   let reasons: string[] = [];
   let isDraining = false;
+  let isUp = false;
   let listeners: readonly ListenerState[] = [];
   let envoy: EnvoyProcess | undefined;
 
@@ -76,7 +77,11 @@ export function envoyPart(options: EnvoyPartOptions): ProxyPart {
         },
         up: (address) => {
           admin = new EnvoyAdmin(address);
+          isUp = true;
           log(`envoy: up; its admin interface is at ${address}`, 'info');
+        },
+        down: () => {
+          isUp = false;
         },
       },
     );
@@ -134,7 +139,8 @@ export function envoyPart(options: EnvoyPartOptions): ProxyPart {
           `${serials.length} certificates are revoked: Envoy checks none of them, connections of their workloads stay`,
         );
     },
-    draining: () => isDraining,
+    // Without an Envoy nothing is served: not ready, as while it drains.
+    draining: () => isDraining || !isUp,
     refuseConnectionsTo: () => {},
     exposition: async () => (await admin?.get('/stats/prometheus')) ?? '',
     statistics: async () => [...((await admin?.numbers()) ?? [])],

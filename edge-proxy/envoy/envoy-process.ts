@@ -21,6 +21,8 @@ export interface EnvoyWatcher {
   log(line: string, level?: LogLevel): void;
   /** Envoy is up: at the first start, and after each further one. */
   up(admin: string): void;
+  /** It has ended by itself; `up` follows. */
+  down(): void;
 }
 
 const START_MS = 30_000;
@@ -68,6 +70,7 @@ export class EnvoyProcess {
       const how = await ended;
       if (this.stopping) return;
       pause = Date.now() - started > RESTART_MS.calm ? RESTART_MS.first : pause;
+      this.watcher.down();
       this.watcher.log(`envoy: ended with ${how}; starts again in ${pause} ms`, 'error');
       await wait(pause);
       pause = Math.min(pause * 2, RESTART_MS.most);

@@ -2,18 +2,31 @@
 import type { z } from 'zod';
 import { labelKeyViolation, labelValueViolation } from '../match/labels.ts';
 import type { ObjectMeta, Violation } from './resource.ts';
-import { bool, integer, list, map, object, string, struct } from './schema/vocabulary.ts';
+import {
+  atomic,
+  bool,
+  integer,
+  list,
+  map,
+  mergedAsSet,
+  mergedBy,
+  object,
+  string,
+  struct,
+} from './schema/vocabulary.ts';
 
-const OwnerReference = object(
-  {
-    apiVersion: string().describe('API version of the owner.'),
-    kind: string().describe('Kind of the owner.'),
-    name: string().describe('Name of the owner.'),
-    uid: string().describe('UID of the owner.'),
-    controller: bool().describe('The owner is the controller that made the resource.'),
-    blockOwnerDeletion: bool().describe('The owner is not deleted before the resource.'),
-  },
-  ['apiVersion', 'kind', 'name', 'uid'],
+const OwnerReference = atomic(
+  object(
+    {
+      apiVersion: string().describe('API version of the owner.'),
+      kind: string().describe('Kind of the owner.'),
+      name: string().describe('Name of the owner.'),
+      uid: string().describe('UID of the owner.'),
+      controller: bool().describe('The owner is the controller that made the resource.'),
+      blockOwnerDeletion: bool().describe('The owner is not deleted before the resource.'),
+    },
+    ['apiVersion', 'kind', 'name', 'uid'],
+  ),
 );
 
 /** A name may be absent with generateName; `checkMeta` requires one of the two. */
@@ -32,8 +45,8 @@ export const Metadata = object({
   deletionTimestamp: string().describe('Given by the server: since when the resource is to go, RFC 3339.'),
   deletionGracePeriodSeconds: integer().describe('Given by the server: seconds the resource may take to go.'),
   selfLink: string().describe('Deprecated, not used.'),
-  finalizers: list(string()).describe('What must be done before the resource goes.'),
-  ownerReferences: list(OwnerReference).describe('Resources that this one goes with.'),
+  finalizers: mergedAsSet(list(string())).describe('What must be done before the resource goes.'),
+  ownerReferences: mergedBy(list(OwnerReference), 'uid').describe('Resources that this one goes with.'),
   managedFields: list(struct()).describe('Given by the server: who set which fields.'),
 });
 export type Metadata = z.infer<typeof Metadata>;

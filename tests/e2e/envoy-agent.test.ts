@@ -176,6 +176,8 @@ describe.skipIf(!ENVOY).each(RUNTIMES)('Envoys beside an agent on %s', (runtime)
     const server = mesh.workloads.get('web-envoy')!;
     const pid = Number(await envoyPid(server.proxy.process.pid!));
     process.kill(pid, 'SIGKILL');
+    const ready = { host: '127.0.0.1', port: server.adminPort, path: '/ready' };
+    await until('it is not ready', async () => (await get(ready)).status === 503);
     await until('another Envoy serves', async () => {
       const next = await envoyPid(server.proxy.process.pid!);
       return (

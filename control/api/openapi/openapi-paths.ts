@@ -7,7 +7,7 @@ const STATUS = 'io.k8s.apimachinery.pkg.apis.meta.v1.Status';
 const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta';
 
 const BODIES = ['application/json', 'application/yaml'];
-const PATCHES = ['application/json-patch+json', 'application/merge-patch+json'];
+const PATCHES = ['application/json-patch+json', 'application/merge-patch+json', 'application/apply-patch+yaml'];
 
 const WRITE = {
   dryRun: 'All: judge only, write nothing.',

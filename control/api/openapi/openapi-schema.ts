@@ -35,6 +35,7 @@ function typed(shape: Shape): Json {
         type: 'array',
         items: openApiSchema(shape.items),
         ...named(shape.length, 'minItems', 'maxItems'),
+        ...(shape.set ? { 'x-kubernetes-list-type': 'set' } : {}),
         ...(shape.keys.length > 0 ? { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': shape.keys } : {}),
       };
     case 'map':
@@ -42,6 +43,7 @@ function typed(shape: Shape): Json {
         type: 'object',
         additionalProperties: openApiSchema(shape.values),
         ...named(shape.entries, 'minProperties', 'maxProperties'),
+        ...(shape.atomic ? { 'x-kubernetes-map-type': 'atomic' } : {}),
       };
     case 'any':
       return { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
@@ -64,13 +66,14 @@ function typed(shape: Shape): Json {
   }
 }
 
-function object({ fields, oneOfs }: Extract<Shape, { type: 'object' }>): Json {
+function object({ fields, oneOfs, atomic }: Extract<Shape, { type: 'object' }>): Json {
   const required = fields.filter((field) => field.required).map(({ name }) => name);
   const groups = oneOfs.map(atMostOne);
   return {
     type: 'object',
     properties: Object.fromEntries(fields.map(({ name, description }) => [name, openApiSchema(description)])),
     ...(required.length > 0 ? { required } : {}),
+    ...(atomic ? { 'x-kubernetes-map-type': 'atomic' } : {}),
     ...(groups.length === 1 ? { oneOf: groups[0] } : {}),
     ...(groups.length > 1 ? { allOf: groups.map((oneOf) => ({ oneOf })) } : {}),
   };

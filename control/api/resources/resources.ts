@@ -6,6 +6,7 @@ import { Neighbours } from '../neighbours.ts';
 import { findTarget, hasStatus, type Target } from './kinds.ts';
 import { pretending } from './lifecycle/pretend.ts';
 import { Pages } from './listing/paging.ts';
+import { patchOrApply } from './managed-fields/apply.ts';
 import { OpenWatches } from './open-watches.ts';
 import { get, listOrWatch } from './read.ts';
 import { remove, removeCollection } from './remove.ts';
@@ -13,7 +14,7 @@ import type { Api, ResourceRoutes } from './routes.ts';
 import { methodNotAllowed, pathNotFound } from './status.ts';
 import { patchStatus, replaceStatus } from './subresource-status.ts';
 import { BOOKMARK_MS } from './watch.ts';
-import { create, patch, replace } from './write.ts';
+import { create, replace } from './write.ts';
 
 type C = Context<ApiEnv>;
 
@@ -48,7 +49,7 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
       app.all(collection, on(refuse));
       app.get(`${collection}/:name`, on(get));
       app.put(`${collection}/:name`, on(replace));
-      app.patch(`${collection}/:name`, on(patch));
+      app.patch(`${collection}/:name`, on(patchOrApply));
       app.delete(`${collection}/:name`, on(remove));
       app.all(`${collection}/:name`, on(refuse));
       const status = `${collection}/:name/status`;

@@ -131,6 +131,8 @@ export function fromStore(error: unknown, kind: Kind, name: string): unknown {
 export function respondToError(report: (error: unknown) => void): (error: Error, c: Context) => Response {
   return (error, c) => {
     const refusal = error instanceof ApiError ? error : internal(error, report);
+    const { retryAfterSeconds } = refusal.details ?? {};
+    if (retryAfterSeconds !== undefined) c.header('Retry-After', String(retryAfterSeconds));
     if (refusal.code === 401) c.header('WWW-Authenticate', 'Bearer');
     const wait = refusal.details?.retryAfterSeconds;
     if (wait !== undefined) c.header('Retry-After', String(wait));

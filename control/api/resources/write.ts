@@ -12,6 +12,8 @@ import { inVersion, keyOf, type Target } from './kinds.ts';
 import { mustTakeContent } from './lifecycle/namespace.ts';
 import { keepManaged } from './lifecycle/pretend.ts';
 import { finishesDeletion, mustNotAddFinalizers } from './lifecycle/update.ts';
+import { trackUpdate } from './managed-fields/field-manager.ts';
+import { managerOf } from './managed-fields/request-manager.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
 import { checkPrecondition } from './precondition.ts';
 import { isDryRun } from './request-options.ts';
@@ -25,25 +27,33 @@ export async function create({ store, kinds, neighbours }: Api, c: C, target: Ta
   if (target.kind.namespaced && target.namespace === '') throw methodNotAllowed();
   // The store is one that pretends then.
   isDryRun(c);
+  const manager = managerOf(c);
   const { value, duplicates } = await readObject(c);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
   await warn(c, neighbours, admitted);
   await mustTakeContent(store, kinds, admitted.target);
-  const key = keyOf(admitted.target);
-  const created = await withStoreErrors(admitted.target, () => store.create(key, admitted.resource));
+  const given = managedFieldsOf(value);
+  const owned = trackUpdate({ target: admitted.target, written: admitted.resource, given, manager });
+  const created = await createOwned(store, admitted.target, owned);
   return answer(c, target, created, 201);
 }
 
 export async function replace({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
+  const manager = managerOf(c);
   const { value, duplicates } = await readObject(c);
   const stored = await mustGet(store, target);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
   await warn(c, neighbours, admitted);
-  return answer(c, target, await write(store, target, admitted.resource, stored, dryRun));
+  const given = managedFieldsOf(value);
+  const owned = trackUpdate({ target, live: stored, written: admitted.resource, given, manager });
+  return answer(c, target, await write(store, target, owned, stored, dryRun));
 }
+
+/** The media type of server-side apply. */
+export const APPLY = 'application/apply-patch+yaml';
 
 const patchTypes = {
   'application/json-patch+json': jsonPatch,
@@ -53,6 +63,7 @@ const patchTypes = {
 
 export async function patch({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   const dryRun = isDryRun(c);
+  const manager = managerOf(c);
   const apply = patchFunction(target, mediaType(c, ''));
   const { value: body, duplicates } = parseBody(await readText(c), 'JSON');
   const fields = fieldPolicy(c, duplicates);
@@ -62,7 +73,9 @@ export async function patch({ store, kinds, neighbours }: Api, c: C, target: Tar
     const admitted = admit(kinds, target, patched, fields, stored);
     try {
       // The precondition is the revision that was read, or the patch's own resourceVersion.
-      const updated = await write(store, target, admitted.resource, stored, dryRun);
+      const given = managedFieldsOf(patched);
+      const owned = trackUpdate({ target, live: stored, written: admitted.resource, given, manager });
+      const updated = await write(store, target, owned, stored, dryRun);
       await warn(c, neighbours, admitted);
       return answer(c, target, updated);
     } catch (error) {
@@ -74,14 +87,26 @@ export async function patch({ store, kinds, neighbours }: Api, c: C, target: Tar
 
 export function patchFunction(target: Target, type: string): (target: unknown, body: unknown) => unknown {
   const accepted = Object.keys(patchTypes).filter((each) => target.kind.group === '' || !each.includes('strategic'));
-  if (!accepted.includes(type)) throw unsupportedMediaType(accepted);
+  if (!accepted.includes(type)) throw unsupportedMediaType([...accepted, APPLY]);
   return patchTypes[type as keyof typeof patchTypes];
 }
 
 export const namesRevision = (body: unknown) =>
   Array.isArray(body) || (isObject(body) && isObject(body['metadata']) && 'resourceVersion' in body['metadata']);
 
-function write(
+/** The owners that a body names. */
+function managedFieldsOf({ metadata }: Record<string, unknown>): unknown {
+  return isObject(metadata) ? metadata['managedFields'] : undefined;
+}
+
+/** @throws ApiError 409 when it exists */
+export function createOwned(store: ResourceStore, target: Target, resource: Resource): Promise<Resource> {
+  const key = keyOf(target);
+  return withStoreErrors(target, () => store.create(key, resource));
+}
+
+/** Stores an update of `stored`, or shows what it would be. @throws ApiError 404, 409 */
+export function write(
   store: ResourceStore,
   target: Target,
   resource: Resource,
@@ -106,7 +131,8 @@ async function finish(store: ResourceStore, target: Target, resource: Resource, 
 /** Headers of one response; clients limit them. */
 const MAX_WARNINGS = 60;
 
-async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitted): Promise<void> {
+/** Sends what was found about the resource as warning headers. */
+export async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitted): Promise<void> {
   const all: readonly Violation[] = [...warnings, ...(await neighbours.warnings(resource))];
   const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
   const left = all.length - shown.length;

@@ -23,7 +23,7 @@ function limitsOf(shape: Shape): string[] {
     case 'object':
       return shape.oneOfs.map((fields) => `only one of ${fields.join(', ')} may be set`);
     case 'list': {
-      const unique = shape.keys.length > 0 ? [`no two entries have the same ${shape.keys.join(' and ')}`] : [];
+      const unique = shape.unique ? [`no two entries have the same ${shape.keys.join(' and ')}`] : [];
       return [...counted(shape.length, 'entries'), ...unique];
     }
     case 'map':

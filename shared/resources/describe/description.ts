@@ -18,10 +18,21 @@ export type Shape =
       readonly oneOfs: readonly (readonly string[])[];
       /** Of a message that OpenAPI calls by a name. */
       readonly name?: string;
+      /** Replaced as a whole by server-side apply. */
+      readonly atomic?: true;
     }
   /** Keys: the list is a map by these fields of its entries. */
-  | { readonly type: 'list'; readonly items: Description; readonly keys: readonly string[]; readonly length: Limits }
-  | { readonly type: 'map'; readonly values: Description; readonly entries: Limits }
+  | {
+      readonly type: 'list';
+      readonly items: Description;
+      readonly keys: readonly string[];
+      /** No two entries have the same keys. */
+      readonly unique: boolean;
+      /** Of scalars that are each there once. */
+      readonly set?: true;
+      readonly length: Limits;
+    }
+  | { readonly type: 'map'; readonly values: Description; readonly entries: Limits; readonly atomic?: true }
   /** Any JSON object, as EnvoyFilter's patches have. */
   | { readonly type: 'any' }
   | {
@@ -117,22 +128,25 @@ export function splitDefault(text: string): { text: string; defaultsTo?: string 
 
 function shapeOf(schema: z.core.$ZodType): Shape {
   const marks = marksOf(schema);
+  const atomic = marks.some((mark) => mark.atomic) ? { atomic: true as const } : {};
   if (schema instanceof z.ZodObject) {
     const fields = Object.entries(schema.shape as Record<string, z.ZodType>).map(([name, field]) => ({
       name,
       required: !field.safeParse(undefined).success,
       description: describe(field),
     }));
-    return { type: 'object', fields, oneOfs: marks.flatMap((mark) => (mark.oneOf ? [mark.oneOf] : [])) };
+    return { type: 'object', fields, oneOfs: marks.flatMap((mark) => (mark.oneOf ? [mark.oneOf] : [])), ...atomic };
   }
   if (schema instanceof z.ZodArray) {
-    const keys = marks.flatMap((mark) => mark.keys ?? []);
-    return { type: 'list', items: describe(schema.element), keys, length: sizes(schema) };
+    const keys = marks.flatMap((mark) => mark.keys ?? mark.mergeKeys ?? []);
+    const unique = marks.some((mark) => mark.keys);
+    const set = marks.some((mark) => mark.set) ? { set: true as const } : {};
+    return { type: 'list', items: describe(schema.element), keys, unique, ...set, length: sizes(schema) };
   }
   if (schema instanceof z.ZodRecord) {
     if (schema.valueType instanceof z.ZodLazy) return { type: 'any' };
     const entries = marks.find((mark) => mark.entries)?.entries ?? {};
-    return { type: 'map', values: describe(schema.valueType), entries: limits(entries.min, entries.max) };
+    return { type: 'map', values: describe(schema.valueType), entries: limits(entries.min, entries.max), ...atomic };
   }
   if (schema instanceof z.ZodEnum) {
     return { type: 'string', names: schema.options.map(String), length: {} };

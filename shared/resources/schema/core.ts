@@ -1,6 +1,19 @@
 /** Schemas of the Kubernetes kinds a mesh needs (kubernetes.io/docs/reference/kubernetes-api). */
 import * as z from 'zod';
-import { bool, integer, intOrString, list, map, object, oneOfNames, string, struct } from './vocabulary.ts';
+import {
+  atomic,
+  bool,
+  integer,
+  intOrString,
+  list,
+  map,
+  mergedAsSet,
+  mergedBy,
+  object,
+  oneOfNames,
+  string,
+  struct,
+} from './vocabulary.ts';
 
 const port = () => integer({ min: 1, max: 65535 });
 const nodePort = () => integer({ min: 0, max: 65535 });
@@ -34,8 +47,10 @@ export const ServicePort = object(
 export type ServicePort = z.infer<typeof ServicePort>;
 
 export const ServiceSpec = object({
-  ports: list(ServicePort).describe('Ports of the service.'),
-  selector: map(string()).describe('Labels of its workloads. Default: none, the endpoints are written by others.'),
+  ports: mergedBy(list(ServicePort), 'port', 'protocol').describe('Ports of the service.'),
+  selector: atomic(map(string())).describe(
+    'Labels of its workloads. Default: none, the endpoints are written by others.',
+  ),
   clusterIP: string().describe(
     'Virtual address; None for a headless service, whose clients call workloads themselves.',
   ),
@@ -83,15 +98,17 @@ export const ServiceBody = z.strictObject({
   status: status(),
 });
 
-const ObjectReference = object({
-  apiVersion: string().describe('API version of the object.'),
-  kind: string().describe('Kind of the object.'),
-  name: string().describe('Name of the object.'),
-  namespace: string().describe('Namespace of the object.'),
-  uid: string().describe('UID of the object.'),
-  resourceVersion: string().describe('Resource version of the object.'),
-  fieldPath: string().describe('A part of the object.'),
-});
+const ObjectReference = atomic(
+  object({
+    apiVersion: string().describe('API version of the object.'),
+    kind: string().describe('Kind of the object.'),
+    name: string().describe('Name of the object.'),
+    namespace: string().describe('Namespace of the object.'),
+    uid: string().describe('UID of the object.'),
+    resourceVersion: string().describe('Resource version of the object.'),
+    fieldPath: string().describe('A part of the object.'),
+  }),
+);
 
 const forName = (what: string) =>
   list(object({ name: string().describe(`Name of the ${what}.`) }, ['name']), { max: 8 }).describe(
@@ -100,7 +117,9 @@ const forName = (what: string) =>
 
 export const SliceEndpoint = object(
   {
-    addresses: list(string({ min: 1 }), { min: 1, max: 100 }).describe('Addresses of the endpoint; the first is used.'),
+    addresses: mergedAsSet(list(string({ min: 1 }), { min: 1, max: 100 })).describe(
+      'Addresses of the endpoint; the first is used.',
+    ),
     conditions: object({
       ready: bool().describe('Takes traffic. Default: true.'),
       serving: bool().describe('Answers, also while it is going down. Default: the value of ready.'),
@@ -136,7 +155,9 @@ export const EndpointSliceBody = z.strictObject({
 });
 
 export const ServiceAccountBody = z.strictObject({
-  secrets: list(ObjectReference).describe('Secrets its workloads may use. Kept, not read.').optional(),
+  secrets: mergedBy(list(ObjectReference), 'name')
+    .describe('Secrets its workloads may use. Kept, not read.')
+    .optional(),
   imagePullSecrets: list(object({ name: string().describe('Name of the Secret.') }))
     .describe('Secrets with credentials of image registries. Kept, not read.')
     .optional(),

@@ -19,6 +19,12 @@ export interface Mark {
   readonly oneOf?: readonly string[];
   /** Fields that identify a list's entries. */
   readonly keys?: readonly string[];
+  /** Fields by which server-side apply merges the entries, which may be there twice. */
+  readonly mergeKeys?: readonly string[];
+  /** The list is a set of scalars. */
+  readonly set?: true;
+  /** The object or map is replaced as a whole by server-side apply. */
+  readonly atomic?: true;
   /** How many entries a map may have. */
   readonly entries?: { readonly max?: number | undefined; readonly min?: number | undefined };
   /** How many characters a text may have. */

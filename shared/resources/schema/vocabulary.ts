@@ -162,6 +162,36 @@ export function listMap<Item extends z.ZodObject>(item: Item, keys: readonly str
   return list(item, limits).check(mark(check, { keys }));
 }
 
+/** A list that server-side apply merges by these fields of its entries; that they differ is checked elsewhere. */
+export function mergedBy<Item extends z.ZodObject>(items: z.ZodArray<Item>, ...keys: string[]) {
+  return items.check(
+    mark(
+      z.check<z.infer<Item>[]>(() => {}),
+      { mergeKeys: keys },
+    ),
+  );
+}
+
+/** A list that server-side apply merges as a set of scalars. */
+export function mergedAsSet<Item extends z.ZodType>(items: z.ZodArray<Item>) {
+  return items.check(
+    mark(
+      z.check<z.infer<Item>[]>(() => {}),
+      { set: true },
+    ),
+  );
+}
+
+/** An object or map that server-side apply replaces as a whole. */
+export function atomic<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.check(
+    mark(
+      z.check<z.output<Schema>>(() => {}),
+      { atomic: true },
+    ),
+  ) as Schema;
+}
+
 /** Any key, values of one kind; `max` and `min` limit the number of entries. */
 export function map<Value extends z.ZodType>(value: Value, max?: number, min?: number) {
   const schema = z.record(z.string(), value);

@@ -1,0 +1,420 @@
+/**
+ * The store on etcd, for several control planes at once. A resource is one key; its resourceVersion is the key's mod revision,
+ * which rises over all kinds. Every write is one transaction that compares the mod revision it read, every read is
+ * linearizable, so that neither depends on what another control plane or a member that is behind believes.
+ */
+import type { Resource } from '../../../shared/resources/resource.ts';
+import { compareKeys, selects } from '../selects.ts';
+import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampStatus, stampUpdated } from '../stamp.ts';
+import {
+  type Precondition,
+  type ResourceKey,
+  type ResourceStore,
+  type Selection,
+  StoreError,
+  type WatchEvent,
+} from '../store.ts';
+import { type KeyValue, numberOf, type RangeAnswer, type TxnAnswer } from './api.ts';
+import { Compactor } from './compactor.ts';
+import { EtcdError } from './etcd-error.ts';
+import { EventFeed, type FollowEvents, type Followed } from './feed.ts';
+import { type Change, follow } from './follow.ts';
+import { type Called, EtcdGateway, type EtcdSettings } from './gateway.ts';
+import { decodeResource, encodeResource, fromBase64, ResourceKeys, toBase64 } from './keys.ts';
+import { type Fence, HeldError, LeasedKey, type LeaseOptions } from './lease.ts';
+
+export interface EtcdStoreOptions {
+  /** Of all keys; starts with '/'. */
+  prefix: string;
+  /** Revisions kept for watchers; default: defaultHistoryLimit. */
+  historyLimit?: number;
+  now?: () => Date;
+  newUid?: () => string;
+  /** Called with what the store recovers from by itself, such as a watch that moves to another member. */
+  onTrouble?: (error: unknown) => void;
+  /** Set: the prefix is taken for this process alone, and no write succeeds once another one has it. */
+  exclusive?: Pick<LeaseOptions, 'holder' | 'onLost' | 'ttlSeconds'>;
+}
+
+/** Raised with every change of how keys and values are written. */
+const FORMAT = 1;
+const DEFAULT_HISTORY = 10_000;
+const KEYS_PER_PAGE = 500;
+const RECENT_EVENTS = 1024;
+const EVENTS_PER_READ = 128;
+/** A write whose precondition is only that nothing changed since it read is attempted again so often. */
+const WRITE_ATTEMPTS = 20;
+
+interface Stored {
+  resource: Resource;
+  /** Base64. */
+  value: string;
+  revision: number;
+}
+
+/**
+ * @throws StoreError unavailable: no member answers, credentials are refused, the prefix was written by a newer version, or is
+ * held by another process
+ */
+export async function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions): Promise<ResourceStore> {
+  const gateway = new EtcdGateway(settings);
+  try {
+    const { origin, revision } = await prepare(gateway, `${options.prefix}/format`);
+    const { exclusive, prefix } = options;
+    const lock = exclusive && (await LeasedKey.take(gateway, { ...exclusive, name: `${prefix}/control-plane` }));
+    return new EtcdStore(gateway, options, { origin, revision, lock });
+  } catch (error) {
+    gateway.close();
+    throw asStoreError(error);
+  }
+}
+
+/** @returns the revision that the prefix began with, and the current one */
+async function prepare(gateway: EtcdGateway, name: string): Promise<{ origin: number; revision: number }> {
+  const key = toBase64(name);
+  const { answer } = await gateway.call<TxnAnswer>('/v3/kv/txn', {
+    compare: [{ key, target: 'CREATE', result: 'EQUAL', create_revision: '0' }],
+    success: [{ request_put: { key, value: toBase64(String(FORMAT)) } }],
+    failure: [{ request_range: { key } }],
+  });
+  const revision = numberOf(answer.header.revision);
+  if (answer.succeeded) return { origin: revision, revision };
+  const stored = answer.responses?.[0]?.response_range?.kvs?.[0];
+  const found = fromBase64(stored?.value ?? '');
+  if (found !== String(FORMAT))
+    throw new StoreError('unavailable', `etcd ${name}: format "${found}" is not known here (this version: ${FORMAT})`);
+  return { origin: numberOf(stored?.create_revision), revision };
+}
+
+class EtcdStore implements ResourceStore {
+  private readonly gateway: EtcdGateway;
+  private readonly keys: ResourceKeys;
+  private readonly probeKey: string;
+  private readonly origin: number;
+  private readonly lock: LeasedKey | undefined;
+  private readonly now: () => Date;
+  private readonly newUid: () => string;
+  private readonly feed: EventFeed;
+  private readonly compactor: Compactor;
+  private readonly writing = new Set<Promise<unknown>>();
+  private closed = false;
+
+  constructor(
+    gateway: EtcdGateway,
+    options: EtcdStoreOptions,
+    at: { origin: number; revision: number; lock: LeasedKey | undefined },
+  ) {
+    this.gateway = gateway;
+    this.keys = new ResourceKeys(options.prefix);
+    this.probeKey = toBase64(`${options.prefix}/format`);
+    this.origin = at.origin;
+    this.lock = at.lock;
+    this.now = options.now ?? (() => new Date());
+    this.newUid = options.newUid ?? (() => crypto.randomUUID());
+    const onTrouble = options.onTrouble ?? (() => {});
+    this.compactor = new Compactor(gateway, options.historyLimit ?? DEFAULT_HISTORY, onTrouble);
+    this.feed = new EventFeed({
+      follow: this.follow,
+      // What watchers of a control plane that was restarted ask for is mostly in memory then.
+      start: Math.max(at.origin, at.revision - RECENT_EVENTS),
+      limit: RECENT_EVENTS,
+      restartAt: () => this.revision(),
+      onTrouble,
+    });
+  }
+
+  async get(key: ResourceKey): Promise<Resource | undefined> {
+    return (await this.reading(() => this.read(key)))?.resource;
+  }
+
+  async list(selection: Selection): Promise<{ items: Resource[]; revision: number }> {
+    const wanted = structuredClone(selection);
+    const { kvs, revision } = await this.reading(() => this.snapshot(wanted));
+    const found = kvs
+      .map((kv) => ({ key: this.keys.keyOf(fromBase64(kv.key)), kv }))
+      .filter(({ key }) => selects(wanted, key))
+      .sort((left, right) => compareKeys(left.key, right.key));
+    return { items: found.map(({ kv }) => storedOf(kv).resource), revision };
+  }
+
+  async revision(): Promise<number> {
+    const range = { key: this.probeKey, count_only: true };
+    const { answer } = await this.reading(() => this.gateway.call<RangeAnswer>('/v3/kv/range', range));
+    return numberOf(answer.header.revision);
+  }
+
+  create(key: ResourceKey, resource: Resource): Promise<Resource> {
+    const copy = structuredClone(resource);
+    return this.write(async () => {
+      const created = stampCreated(key, copy, { revision: 0, now: this.now(), uid: this.newUid() });
+      const value = encodeResource(created);
+      const { answer, repeated } = await this.transact(key, 0, value);
+      const revision = answer.succeeded ? numberOf(answer.header.revision) : ownRevision(answer, repeated, value);
+      if (revision === undefined) throw new StoreError('already-exists', `${describeKey(key)} already exists`);
+      return decodeResource(value, revision);
+    });
+  }
+
+  update(key: ResourceKey, resource: Resource): Promise<Resource> {
+    const copy = structuredClone(resource);
+    return this.write(() => this.change(key, (stored) => stampUpdated(key, stored, copy, 0)));
+  }
+
+  updateStatus(key: ResourceKey, status: unknown, precondition?: Precondition): Promise<Resource> {
+    const copy = structuredClone(status);
+    return this.write(() =>
+      this.change(key, (stored) => stampStatus(key, stored, copy, { revision: 0, precondition })),
+    );
+  }
+
+  delete(key: ResourceKey, precondition?: Precondition): Promise<Resource> {
+    return this.write(async () => {
+      let stored = await this.mustRead(key);
+      for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt++) {
+        checkPrecondition(key, stored.resource, precondition);
+        const { answer, repeated } = await this.transact(key, stored.revision, undefined);
+        const now = currentOf(answer);
+        // An attempt that was not answered has deleted it, or another writer has: it is absent, as was asked.
+        if (answer.succeeded || (repeated && !now))
+          return stampDeleted(stored.resource, numberOf(answer.header.revision));
+        if (!now) throw notFound(key);
+        stored = now;
+      }
+      throw contended(key);
+    });
+  }
+
+  async *watch(
+    selection: Selection,
+    fromRevision: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent, void, void> {
+    const wanted = structuredClone(selection);
+    if (signal.aborted) return;
+    // There were no events before the prefix began, whatever else etcd held.
+    let cursor = Math.max(fromRevision, this.origin);
+    if (cursor > this.feed.reached) await this.checkReached(cursor);
+    let resume = () => {};
+    const wake = () => resume();
+    const stopWaking = this.feed.onChange(wake);
+    signal.addEventListener('abort', wake);
+    try {
+      while (!signal.aborted) {
+        this.checkOpen();
+        this.compactor.check(cursor);
+        if (!this.feed.covers(cursor)) {
+          for await (const event of this.history(cursor, signal)) {
+            cursor = event.revision;
+            if (selects(wanted, event.key)) yield event;
+            if (this.feed.covers(cursor)) break;
+          }
+          continue;
+        }
+        const { events, reached } = this.feed.after(cursor, wanted, EVENTS_PER_READ);
+        for (const event of events) {
+          if (signal.aborted) return;
+          yield event;
+          cursor = event.revision;
+        }
+        cursor = Math.max(cursor, reached);
+        // What arrived while this yielded is found by the next read, before any wait.
+        if (events.length === 0)
+          await new Promise<void>((resolve) => {
+            resume = resolve;
+          });
+      }
+    } finally {
+      stopWaking();
+      signal.removeEventListener('abort', wake);
+    }
+  }
+
+  /** Writes already accepted are answered first. Watches end with `unavailable`. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await Promise.allSettled(this.writing);
+    this.feed.close();
+    await this.lock?.release();
+    this.gateway.close();
+  }
+
+  /** All events after `after`, from etcd itself. */
+  private readonly follow: FollowEvents = (after, options) => {
+    const range = this.keys.rangeOf({});
+    return this.eventsOf(follow(this.gateway, range, after, options));
+  };
+
+  private async *eventsOf(groups: AsyncIterable<{ changes: Change[]; reached: number }>): AsyncGenerator<Followed> {
+    for await (const { changes, reached } of groups) {
+      const events = changes.map((change) => this.eventOf(change));
+      this.compactor.saw(reached);
+      yield { events, reached };
+    }
+  }
+
+  private eventOf({ key: name, value, previous, isNew, revision }: Change): WatchEvent {
+    const key = this.keys.keyOf(fromBase64(name));
+    if (value !== undefined)
+      return { type: isNew ? 'ADDED' : 'MODIFIED', key, resource: decodeResource(value, revision), revision };
+    // etcd has no longer what was deleted: only when it was compacted meanwhile.
+    if (previous === undefined) throw new EtcdError('compacted', `etcd: revisions before ${revision} are compacted`);
+    return { type: 'DELETED', key, resource: decodeResource(previous, revision), revision };
+  }
+
+  /** Events that are older than the feed. @throws StoreError gone */
+  private async *history(after: number, signal: AbortSignal): AsyncGenerator<WatchEvent> {
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    signal.addEventListener('abort', end);
+    try {
+      for await (const { events } of this.follow(after, { signal: ended.signal })) yield* events;
+      if (!signal.aborted) this.checkOpen();
+    } catch (error) {
+      throw asStoreError(error);
+    } finally {
+      signal.removeEventListener('abort', end);
+      ended.abort();
+    }
+  }
+
+  private async checkReached(cursor: number): Promise<void> {
+    const revision = await this.revision();
+    if (cursor > revision)
+      throw new StoreError('gone', `history holds revisions up to ${revision}, not ${cursor}: list again`);
+  }
+
+  /** All selected keys at one revision. */
+  private async snapshot(selection: Selection): Promise<{ kvs: KeyValue[]; revision: number }> {
+    const range = this.keys.rangeOf(selection);
+    const kvs: KeyValue[] = [];
+    let key = range.key;
+    let revision = 0;
+    for (;;) {
+      const page = { key, range_end: range.range_end, limit: String(KEYS_PER_PAGE), revision: String(revision) };
+      const { answer } = await this.gateway.call<RangeAnswer>('/v3/kv/range', page);
+      revision ||= numberOf(answer.header.revision);
+      for (const kv of answer.kvs ?? []) kvs.push(kv);
+      if (!answer.more || !answer.kvs?.length) return { kvs, revision };
+      key = Buffer.concat([Buffer.from(answer.kvs.at(-1)!.key, 'base64'), Buffer.of(0)]).toString('base64');
+    }
+  }
+
+  private async read(key: ResourceKey): Promise<Stored | undefined> {
+    const range = { key: toBase64(this.keys.nameOf(key)) };
+    const { answer } = await this.gateway.call<RangeAnswer>('/v3/kv/range', range);
+    const kv = answer.kvs?.[0];
+    return kv && storedOf(kv);
+  }
+
+  private async mustRead(key: ResourceKey): Promise<Stored> {
+    const stored = await this.read(key);
+    if (!stored) throw notFound(key);
+    return stored;
+  }
+
+  /** Reads, computes what to write, and writes it unless the resource has changed meanwhile: then it begins again. */
+  private async change(key: ResourceKey, next: (stored: Resource) => Resource | undefined): Promise<Resource> {
+    let stored = await this.mustRead(key);
+    for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt++) {
+      const resource = next(stored.resource);
+      if (!resource) return stored.resource;
+      const value = encodeResource(resource);
+      const { answer, repeated } = await this.transact(key, stored.revision, value);
+      const revision = answer.succeeded ? numberOf(answer.header.revision) : ownRevision(answer, repeated, value);
+      if (revision !== undefined) return decodeResource(value, revision);
+      const now = currentOf(answer);
+      if (!now) throw notFound(key);
+      stored = now;
+    }
+    throw contended(key);
+  }
+
+  /** Writes `value`, or deletes where there is none, if the key's mod revision is `revision` (0: absent); else reads it. */
+  private async transact(key: ResourceKey, revision: number, value: string | undefined): Promise<Called<TxnAnswer>> {
+    const name = toBase64(this.keys.nameOf(key));
+    const fence = this.lock?.fence;
+    const called = await this.gateway.call<TxnAnswer>('/v3/kv/txn', {
+      compare: [
+        { key: name, target: 'MOD', result: 'EQUAL', mod_revision: String(revision) },
+        ...(fence
+          ? [{ key: fence.key, target: 'CREATE', result: 'EQUAL', create_revision: String(fence.revision) }]
+          : []),
+      ],
+      success: [value === undefined ? { request_delete_range: { key: name } } : { request_put: { key: name, value } }],
+      failure: [{ request_range: { key: name } }, ...(fence ? [{ request_range: { key: fence.key } }] : [])],
+    });
+    if (fence && !called.answer.succeeded) checkFence(called.answer, fence);
+    this.compactor.saw(numberOf(called.answer.header.revision));
+    return called;
+  }
+
+  private checkOpen(): void {
+    if (this.closed) throw new StoreError('unavailable', 'the store is closed');
+  }
+
+  private async reading<T>(read: () => Promise<T>): Promise<T> {
+    this.checkOpen();
+    try {
+      return await read();
+    } catch (error) {
+      throw asStoreError(error);
+    }
+  }
+
+  private async write(run: () => Promise<Resource>): Promise<Resource> {
+    this.checkOpen();
+    const written = run();
+    this.writing.add(written);
+    try {
+      return await written;
+    } catch (error) {
+      throw asStoreError(error);
+    } finally {
+      this.writing.delete(written);
+    }
+  }
+}
+
+function storedOf(kv: KeyValue): Stored {
+  const { value = '', mod_revision } = kv;
+  const revision = numberOf(mod_revision);
+  return { resource: decodeResource(value, revision), value, revision };
+}
+
+/** What a transaction found that did not write. */
+function currentOf(answer: TxnAnswer): Stored | undefined {
+  const kv = answer.responses?.[0]?.response_range?.kvs?.[0];
+  return kv && storedOf(kv);
+}
+
+/** Where an attempt that was not answered has written: its revision. A value has a uid that only this write has, or is the same. */
+function ownRevision(answer: TxnAnswer, repeated: boolean, value: string): number | undefined {
+  const now = repeated ? currentOf(answer) : undefined;
+  return now?.value === value ? now.revision : undefined;
+}
+
+/** @throws StoreError where the write was refused because this process does not hold the prefix any more */
+function checkFence(answer: TxnAnswer, { revision }: Fence): void {
+  const held = answer.responses?.[1]?.response_range?.kvs?.[0];
+  if (numberOf(held?.create_revision) === revision) return;
+  const who = held ? `held by ${fromBase64(held.value ?? '')}` : 'not held by this control plane';
+  throw new StoreError('unavailable', `the store is ${who}: nothing was written`);
+}
+
+const notFound = (key: ResourceKey) => new StoreError('not-found', `${describeKey(key)} not found`);
+const contended = (key: ResourceKey) =>
+  new StoreError('conflict', `${describeKey(key)} changed ${WRITE_ATTEMPTS} times while it was written`);
+
+function asStoreError(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
+  if (error instanceof HeldError)
+    return new StoreError(
+      'unavailable',
+      `the store is in use by another control plane (${error.holder}): stop it first, or name another prefix`,
+    );
+  const reason = error instanceof Error ? error.message : String(error);
+  if (error instanceof EtcdError && error.code === 'compacted')
+    return new StoreError('gone', `${reason}: list again`, { cause: error });
+  return new StoreError('unavailable', `the store failed: ${reason}`, { cause: error });
+}
