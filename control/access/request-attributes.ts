@@ -13,8 +13,8 @@ const VERBS: Readonly<Record<string, string>> = {
 /** Subresources of a namespace itself; what else follows its name is a resource in it. */
 const OF_NAMESPACE = new Set(['status', 'finalize']);
 
-/** @param path as in the URL */
-export function attributesOf(method: string, path: string, query: URLSearchParams): Attributes {
+/** @param path as in the URL @param query the parameters' first values, as the routes read them */
+export function attributesOf(method: string, path: string, query: Pick<URLSearchParams, 'get'>): Attributes {
   const [base, ...parts] = path.split('/').filter(Boolean).map(decoded);
   const group = base === 'apis' ? parts.shift() : '';
   const [version, ...rest] = parts;
@@ -23,20 +23,21 @@ export function attributesOf(method: string, path: string, query: URLSearchParam
   const inNamespace = rest[0] === 'namespaces' && rest.length > 2 && !OF_NAMESPACE.has(rest[2]!);
   const [resource = '', name = '', ...sub] = inNamespace ? rest.slice(2) : rest;
   const namespace = rest[0] === 'namespaces' && rest.length > 1 ? rest[1]! : '';
-  const single = name === '' ? (singleName(query) ?? '') : name;
-  return { verb: verbOf(method, name, query), group, resource, subresource: sub.join('/'), namespace, name: single };
+  const verb = verbOf(method, name, query);
+  const single = verb === 'list' || verb === 'watch' ? (singleName(query) ?? '') : name;
+  return { verb, group, resource, subresource: sub.join('/'), namespace, name: single };
 }
 
-function verbOf(method: string, name: string, query: URLSearchParams): string {
+function verbOf(method: string, name: string, query: Pick<URLSearchParams, 'get'>): string {
   const verb = VERBS[method] ?? method.toLowerCase();
   if (name !== '') return verb;
   if (verb === 'delete') return 'deletecollection';
   if (verb !== 'get') return verb;
-  return ['true', '1', ''].includes(query.get('watch') ?? 'false') ? 'watch' : 'list';
+  return ['true', '1'].includes(query.get('watch') ?? 'false') ? 'watch' : 'list';
 }
 
-/** A list of one object by its name is authorized as that object. */
-function singleName(query: URLSearchParams): string | undefined {
+/** A list of one object by its name is authorized as that object; not other verbs, whose object may be another. */
+function singleName(query: Pick<URLSearchParams, 'get'>): string | undefined {
   return /^metadata\.name==?([^,=!]+)$/.exec(query.get('fieldSelector') ?? '')?.[1];
 }
 

@@ -16,7 +16,7 @@ import {
   withMetadata,
   withoutFinalizer,
 } from './deletion.ts';
-import type { OwnerIndex } from './owner-index.ts';
+import { idOf, type OwnerIndex } from './owner-index.ts';
 
 export interface GarbageDependencies {
   readonly store: Pick<ResourceStore, 'get' | 'update' | 'delete'>;
@@ -101,7 +101,7 @@ async function orphanDependents(
   key: ResourceKey,
   owner: Resource,
 ): Promise<readonly ResourceKey[]> {
-  for (const dependent of dependencies.index.dependentsOf(owner.metadata.uid ?? '')) {
+  for (const dependent of dependentsIn(dependencies, key, owner)) {
     const stored = await dependencies.store.get(dependent);
     const before = stored?.metadata.ownerReferences ?? [];
     const ownerReferences = before.filter(({ uid }) => uid !== owner.metadata.uid);
@@ -112,21 +112,60 @@ async function orphanDependents(
   return [];
 }
 
-/** The owner goes when no dependent blocks it; until then each of them is looked at. */
+/**
+ * The owner goes when no dependent blocks it; until then each of them is looked at, but those that wait for their own dependents:
+ * the end of these is seen in the store's watch. In a circle of resources that wait for each other none blocks.
+ */
 async function awaitDependents(
   dependencies: GarbageDependencies,
   key: ResourceKey,
   owner: Resource,
 ): Promise<readonly ResourceKey[]> {
-  const { uid } = owner.metadata;
-  const dependents = dependencies.index.dependentsOf(uid ?? '');
+  const further: ResourceKey[] = [];
   let blocked = false;
-  for (const dependent of dependents) {
+  for (const dependent of dependentsIn(dependencies, key, owner)) {
     const stored = await dependencies.store.get(dependent);
-    blocked ||= (stored?.metadata.ownerReferences ?? []).some((each) => each.uid === uid && each.blockOwnerDeletion);
+    if (!stored) continue;
+    const waits = isForeground(stored);
+    if (!waits) further.push(dependent);
+    if (!blocked && blocks(stored, owner)) blocked = !(waits && (await waitsFor(dependencies, dependent, key)));
   }
   if (!blocked) await write(dependencies, key, withoutFinalizer(owner, FOREGROUND));
-  return dependents;
+  return further;
+}
+
+/** Those that the owner can have: a resource of a namespace owns none elsewhere, whatever their references say. */
+function dependentsIn(
+  { index }: Pick<GarbageDependencies, 'index'>,
+  { namespace }: ResourceKey,
+  { metadata }: Resource,
+): ResourceKey[] {
+  const all = index.dependentsOf(metadata.uid ?? '');
+  return namespace === '' ? all : all.filter((dependent) => dependent.namespace === namespace);
+}
+
+const isForeground = (resource: Resource): boolean =>
+  isDeleting(resource) && (resource.metadata.finalizers ?? []).includes(FOREGROUND);
+
+const blocks = ({ metadata }: Resource, owner: Resource): boolean =>
+  (metadata.ownerReferences ?? []).some((each) => each.uid === owner.metadata.uid && each.blockOwnerDeletion);
+
+/** Whether the first, which is deleted in the foreground, waits for the end of the other, directly or by others. */
+async function waitsFor(dependencies: GarbageDependencies, first: ResourceKey, other: ResourceKey): Promise<boolean> {
+  const seen = new Set<string>();
+  const pending = [first];
+  for (let key = pending.pop(); key; key = pending.pop()) {
+    if (idOf(key) === idOf(other)) return true;
+    if (seen.has(idOf(key))) continue;
+    seen.add(idOf(key));
+    const waiting = await dependencies.store.get(key);
+    if (!waiting || !isForeground(waiting)) continue;
+    for (const next of dependentsIn(dependencies, key, waiting)) {
+      const dependent = await dependencies.store.get(next);
+      if (dependent && blocks(dependent, waiting)) pending.push(next);
+    }
+  }
+  return false;
 }
 
 /** Deletes a resource, or begins its deletion where finalizers hold it. */

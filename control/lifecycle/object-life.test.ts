@@ -101,6 +101,35 @@ describe('owners', () => {
     await become([]);
   });
 
+  it('ends a deletion in the foreground of one that owns itself', async () => {
+    const one = await create(configMap('one'));
+    const ownerReferences = [ownedBy(one, { blockOwnerDeletion: true })];
+    await store.update(key('one'), { ...one, metadata: { ...one.metadata, ownerReferences } });
+    await remove('one', 'Foreground');
+    await become([]);
+  });
+
+  it('ends the deletions in the foreground of a circle whose resources are all deleted', async () => {
+    await life.stop();
+    const all = await Promise.all(['one', 'two', 'three'].map((name) => create(configMap(name))));
+    for (const [at, each] of all.entries()) {
+      const ownerReferences = [ownedBy(all[(at + 1) % 3]!, { blockOwnerDeletion: true })];
+      await store.update(keyOf(each)!, { ...each, metadata: { ...each.metadata, ownerReferences } });
+      await remove(each.metadata.name, 'Foreground');
+    }
+    await start();
+    await become([]);
+  });
+
+  it('waits for no dependent of another namespace', async () => {
+    const owner = await create(configMap('owner'));
+    const reference = ownedBy(owner, { blockOwnerDeletion: true });
+    const foreign = { ownerReferences: [reference], finalizers: ['example.com/hold'] };
+    await create(configMap('foreign', foreign, 'elsewhere'));
+    await remove('owner', 'Foreground');
+    await become([]);
+  });
+
   it('leaves orphans without the reference', async () => {
     const owner = await create(configMap('owner'));
     await create(configMap('child', { ownerReferences: [ownedBy(owner)] }));

@@ -51,47 +51,73 @@ function pathCheck(patterns: readonly string[]): (path: string) => boolean {
   return (path) => exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix));
 }
 
-/** Single permissions that a comparison looks at; a role with more must be covered rule by rule. */
-const MAX_PERMISSIONS = 100_000;
+/** Comparisons of a permission with a rule in one call; beyond it a rule must be covered by one that is held. */
+const MAX_COMPARISONS = 250_000;
 
 /** @returns the rules of `wanted`, or the single permissions of them, that `held` does not grant */
 export function notCovered(held: readonly PolicyRule[], wanted: readonly PolicyRule[]): PolicyRule[] {
+  const own = held.map(heldRule);
+  let left = MAX_COMPARISONS;
+  const covers = (rule: PolicyRule): boolean => {
+    left -= own.length;
+    return left >= 0 && own.some((each) => coversRule(each, rule));
+  };
   return wanted
-    .filter((rule) => !held.some((each) => coversRule(each, rule)))
-    .flatMap((rule) =>
-      permissionCount(rule) > MAX_PERMISSIONS
+    .filter((rule) => !covers(rule))
+    .flatMap((rule) => {
+      return permissionCount(rule) * Math.max(1, own.length) > left
         ? [rule]
-        : permissionsOf(rule).filter((one) => !held.some((each) => coversRule(each, one))),
-    );
+        : permissionsOf(rule).filter((one) => !covers(one));
+    });
 }
 
-function coversRule(held: PolicyRule, wanted: PolicyRule): boolean {
+interface HeldRule {
+  readonly verbs: ReadonlySet<string>;
+  readonly apiGroups: ReadonlySet<string>;
+  readonly resources: ReadonlySet<string>;
+  readonly resourceNames: ReadonlySet<string>;
+  readonly nonResourceURLs: ReadonlySet<string>;
+  /** What URLs that end with an asterisk begin with. */
+  readonly prefixes: readonly string[];
+}
+
+function heldRule({ verbs, apiGroups, resources, resourceNames, nonResourceURLs = [] }: PolicyRule): HeldRule {
+  return {
+    verbs: new Set(verbs),
+    apiGroups: new Set(apiGroups),
+    resources: new Set(resources),
+    resourceNames: new Set(resourceNames),
+    nonResourceURLs: new Set(nonResourceURLs),
+    prefixes: nonResourceURLs.filter((each) => each.endsWith('*')).map((each) => each.slice(0, -1)),
+  };
+}
+
+function coversRule(held: HeldRule, wanted: PolicyRule): boolean {
   return (
     within(wanted.verbs, held.verbs) &&
     within(wanted.apiGroups, held.apiGroups) &&
-    within(wanted.resources, held.resources, (resource, list) => {
+    within(wanted.resources, held.resources, (resource) => {
       const slash = resource.indexOf('/');
-      return slash >= 0 && list.has(`*/${resource.slice(slash + 1)}`);
+      return slash >= 0 && held.resources.has(`*/${resource.slice(slash + 1)}`);
     }) &&
-    namesWithin(wanted.resourceNames ?? [], held.resourceNames ?? []) &&
-    within(wanted.nonResourceURLs, held.nonResourceURLs, (url, list) =>
-      [...list].some((each) => each.endsWith('*') && url.startsWith(each.slice(0, -1))),
+    namesWithin(wanted.resourceNames ?? [], held.resourceNames) &&
+    within(wanted.nonResourceURLs, held.nonResourceURLs, (url) =>
+      held.prefixes.some((prefix) => url.startsWith(prefix)),
     )
   );
 }
 
 function within(
   wanted: readonly string[] = [],
-  held: readonly string[] = [],
-  also: (value: string, held: ReadonlySet<string>) => boolean = () => false,
+  held: ReadonlySet<string>,
+  also: (value: string) => boolean = () => false,
 ): boolean {
-  const set = new Set(held);
-  return set.has('*') || wanted.every((value) => set.has(value) || also(value, set));
+  return held.has('*') || wanted.every((value) => held.has(value) || also(value));
 }
 
 /** No names are all names. */
-const namesWithin = (wanted: readonly string[], held: readonly string[]) =>
-  held.length === 0 || (wanted.length > 0 && within(wanted, held));
+const namesWithin = (wanted: readonly string[], held: ReadonlySet<string>) =>
+  held.size === 0 || (wanted.length > 0 && within(wanted, held));
 
 const permissionCount = ({
   verbs,

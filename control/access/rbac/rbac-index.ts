@@ -115,14 +115,15 @@ const keyOfRef = (kind: string, name: string, namespace: string) =>
 export function rulesOf(
   role: Role,
   { clusterRoles }: Pick<RbacObjects, 'clusterRoles'>,
-  within: ReadonlySet<Role> = new Set(),
+  seen: Set<Role> = new Set(),
 ): readonly PolicyRule[] {
   if (!role.aggregationRule) return role.rules ?? [];
   const selectors = role.aggregationRule.clusterRoleSelectors ?? [];
-  const outer = new Set([...within, role]);
-  const selected = clusterRoles.filter(
-    (each) => !outer.has(each) && selectors.some((selector) => matchesLabelSelector(selector, each.metadata.labels)),
+  // Each role once in all: roles that aggregate each other would be walked in every order.
+  seen.add(role);
+  const selected = clusterRoles.filter((each) =>
+    selectors.some((selector) => matchesLabelSelector(selector, each.metadata.labels)),
   );
-  const rules = selected.flatMap((each) => rulesOf(each, { clusterRoles }, outer));
+  const rules = selected.flatMap((each) => (seen.has(each) ? [] : rulesOf(each, { clusterRoles }, seen.add(each))));
   return [...new Map(rules.map((rule) => [JSON.stringify(rule), rule])).values()];
 }

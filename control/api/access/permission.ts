@@ -31,8 +31,8 @@ export function requireAccess(
 
 /** A path of the Kubernetes API. @throws ApiError 401, 403 */
 export const requirePathAccess: MiddlewareHandler<ApiEnv> = async function requirePathAccess(c, next) {
-  // The path as the router reads it, so that both find the same resource.
-  requireAccess(c, attributesOf(c.req.method, c.req.path, new URL(c.req.url).searchParams));
+  // Path and query as the router reads them, so that both find the same resource.
+  requireAccess(c, attributesOf(c.req.method, c.req.path, { get: (name) => c.req.query(name) ?? null }));
   await next();
 };
 

@@ -15,24 +15,53 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
 }
 
 const maxOperations = 10_000;
+/** Copies can double a document at each operation: characters that all of them may copy; a value counts as some more. */
+const maxCopied = 3 * 1024 * 1024;
+const valueCost = 32;
+const maxDepth = 100;
 
 /** RFC 6902, all operations or none. @throws ApiError 400 not a patch; 422 an operation that cannot be carried out */
 export function jsonPatch(target: unknown, patch: unknown): unknown {
   if (!Array.isArray(patch)) throw badRequest('a JSON patch must be a list of operations');
   if (patch.length > maxOperations) throw badRequest(`a JSON patch may have at most ${maxOperations} operations`);
-  const root = { document: structuredClone(target) };
+  const root = { document: structuredClone(target), copied: 0 };
   for (const [at, item] of patch.entries()) {
     const operation = asObject(item);
     const refuse = (why: string) =>
       new ApiError(422, 'Invalid', `the patch cannot be applied: operation ${at}: ${why}`);
     applyOperation(root, operation, refuse);
   }
+  checkDepth(root.document, 0);
   return root.document;
+}
+
+/** Code that walks a resource by recursion would exhaust the stack. */
+function checkDepth(value: unknown, depth: number): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (depth > maxDepth) throw badRequest(`the patched resource is nested deeper than ${maxDepth} levels`);
+  for (const item of Object.values(value)) checkDepth(item, depth + 1);
+}
+
+/** @throws ApiError 400 nested too deeply; 413 too much, as Kubernetes limits it */
+function countCopied(root: { copied: number }, value: unknown, depth = 0): void {
+  if (depth > maxDepth) throw badRequest(`a copied value is nested deeper than ${maxDepth} levels`);
+  root.copied += valueCost + (typeof value === 'string' ? value.length : 0);
+  if (root.copied > maxCopied)
+    throw new ApiError(413, 'RequestEntityTooLarge', 'the copy operations of the JSON patch copy too much');
+  if (typeof value !== 'object' || value === null) return;
+  for (const [name, item] of Object.entries(value)) {
+    root.copied += name.length;
+    countCopied(root, item, depth + 1);
+  }
 }
 
 type Refuse = (why: string) => ApiError;
 
-function applyOperation(root: { document: unknown }, operation: Record<string, unknown>, refuse: Refuse): void {
+function applyOperation(
+  root: { document: unknown; copied: number },
+  operation: Record<string, unknown>,
+  refuse: Refuse,
+): void {
   const path = pointer(operation['path']);
   const value = () => {
     if (!('value' in operation)) throw badRequest(`JSON patch operation "${operation['op']}" needs a value`);
@@ -51,9 +80,12 @@ function applyOperation(root: { document: unknown }, operation: Record<string, u
       if (path.length > 0) remove(root, path, refuse);
       add(value());
       break;
-    case 'copy':
-      add(structuredClone(read(root, pointer(operation['from']), refuse)));
+    case 'copy': {
+      const value = read(root, pointer(operation['from']), refuse);
+      countCopied(root, value);
+      add(structuredClone(value));
       break;
+    }
     case 'move': {
       const from = pointer(operation['from']);
       if (path.length > from.length && from.every((step, at) => step === path[at]))
@@ -163,14 +195,23 @@ function mergeList(target: unknown, patch: unknown[], path: string): unknown[] {
   const key = mergeKeys.get(path);
   if (!key || patch.some((item) => isObject(item) && item['$patch'] === 'replace'))
     return patch.filter((item) => !(isObject(item) && item['$patch'] === 'replace'));
+  // By an index: a search per item would take time that grows with the square of a list's length.
+  const places = new Map<unknown, number>();
+  for (const [at, each] of present.entries()) if (isObject(each) && !places.has(each[key])) places.set(each[key], at);
+  const deleted = new Set<number>();
   for (const item of patch) {
-    const at = present.findIndex((each) => isObject(each) && isObject(item) && each[key] === item[key]);
+    const value = isObject(item) ? item[key] : undefined;
+    const at = isObject(item) ? places.get(value) : undefined;
     if (isObject(item) && item['$patch'] === 'delete') {
-      if (at >= 0) present.splice(at, 1);
-    } else if (at >= 0) present[at] = strategicMergePatch(present[at], item, path);
-    else present.push(item);
+      if (at !== undefined) deleted.add(at);
+      places.delete(value);
+    } else if (at !== undefined) present[at] = strategicMergePatch(present[at], item, path);
+    else {
+      if (isObject(item)) places.set(value, present.length);
+      present.push(item);
+    }
   }
-  return present;
+  return present.filter((_, at) => !deleted.has(at));
 }
 
 function withoutDirectives(value: Record<string, unknown>): Record<string, unknown> {

@@ -4,6 +4,7 @@ import { guardingRoles } from '../access/guard-roles.ts';
 import type { ApiEnv } from '../caller.ts';
 import { Neighbours } from '../neighbours.ts';
 import { findTarget, hasStatus, type Target } from './kinds.ts';
+import { pretending } from './lifecycle/pretend.ts';
 import { Pages } from './listing/paging.ts';
 import { patchOrApply } from './managed-fields/apply.ts';
 import { OpenWatches } from './open-watches.ts';
@@ -28,7 +29,8 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
   };
   const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) => {
     const target = findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>);
-    return handler({ ...routes, store: guardingRoles(routes.store, c, target) }, c, target);
+    const store = c.req.queries('dryRun') ? pretending(routes.store) : routes.store;
+    return handler({ ...routes, store: guardingRoles(store, c, target) }, c, target);
   };
   const onStatus = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) =>
     on((dependencies, c, target) => {

@@ -1,7 +1,7 @@
 /** Writing resources: create, replace, patch. */
 import type { Context } from 'hono';
 import type { Resource, Violation } from '../../../shared/resources/resource.ts';
-import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
+import type { ResourceStore } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
 import type { Neighbours } from '../neighbours.ts';
 import { asObject, isObject, mediaType, parseBody, readObject, readText } from '../server/body.ts';
@@ -10,6 +10,7 @@ import { answer, mustGet, withStoreErrors } from './answer.ts';
 import { fieldPolicy } from './field-validation.ts';
 import { inVersion, keyOf, type Target } from './kinds.ts';
 import { mustTakeContent } from './lifecycle/namespace.ts';
+import { keepManaged } from './lifecycle/pretend.ts';
 import { finishesDeletion, mustNotAddFinalizers } from './lifecycle/update.ts';
 import { trackUpdate } from './managed-fields/field-manager.ts';
 import { managerOf } from './managed-fields/request-manager.ts';
@@ -24,7 +25,8 @@ type C = Context<ApiEnv>;
 
 export async function create({ store, kinds, neighbours }: Api, c: C, target: Target): Promise<Response> {
   if (target.kind.namespaced && target.namespace === '') throw methodNotAllowed();
-  const dryRun = isDryRun(c);
+  // The store is one that pretends then.
+  isDryRun(c);
   const manager = managerOf(c);
   const { value, duplicates } = await readObject(c);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
@@ -34,7 +36,7 @@ export async function create({ store, kinds, neighbours }: Api, c: C, target: Ta
   await mustTakeContent(store, kinds, admitted.target);
   const given = managedFieldsOf(value);
   const owned = trackUpdate({ target: admitted.target, written: admitted.resource, given, manager });
-  const created = await createOwned(store, admitted.target, owned, dryRun);
+  const created = await createOwned(store, admitted.target, owned);
   return answer(c, target, created, 201);
 }
 
@@ -103,14 +105,9 @@ function managedFieldsOf({ metadata }: Record<string, unknown>): unknown {
 }
 
 /** @throws ApiError 409 when it exists */
-export function createOwned(
-  store: ResourceStore,
-  target: Target,
-  resource: Resource,
-  dryRun: boolean,
-): Promise<Resource> {
+export function createOwned(store: ResourceStore, target: Target, resource: Resource): Promise<Resource> {
   const key = keyOf(target);
-  return withStoreErrors(target, () => (dryRun ? pretendCreate(store, key, resource) : store.create(key, resource)));
+  return withStoreErrors(target, () => store.create(key, resource));
 }
 
 /** Stores an update of `stored`, or shows what it would be. @throws ApiError 404, 409 */
@@ -123,12 +120,8 @@ export function write(
 ): Promise<Resource> {
   mustNotAddFinalizers(target, stored, resource);
   return withStoreErrors(target, async () => {
-    if (!dryRun)
-      return finishesDeletion(resource)
-        ? finish(store, target, resource, stored)
-        : store.update(keyOf(target), resource);
-    checkPrecondition(stored, resource.metadata);
-    return keepManaged(resource, stored);
+    if (!dryRun && finishesDeletion(resource)) return finish(store, target, resource, stored);
+    return store.update(keyOf(target), resource);
   });
 }
 
@@ -138,22 +131,6 @@ async function finish(store: ResourceStore, target: Target, resource: Resource, 
   const { uid, resourceVersion } = stored.metadata;
   await store.delete(keyOf(target), { uid, resourceVersion });
   return keepManaged(resource, stored);
-}
-
-/** The fields that the store manages. */
-function keepManaged(resource: Resource, stored: Resource): Resource {
-  const { uid, creationTimestamp, generation, resourceVersion } = stored.metadata;
-  const kept = { uid, creationTimestamp, generation, resourceVersion } as Partial<Resource['metadata']>;
-  return { ...resource, metadata: { ...resource.metadata, ...kept } };
-}
-
-async function pretendCreate(store: ResourceStore, key: ResourceKey, resource: Resource): Promise<Resource> {
-  if (await store.get(key)) throw new StoreError('already-exists', 'exists');
-  const creationTimestamp = `${new Date().toISOString().slice(0, 19)}Z`;
-  return {
-    ...resource,
-    metadata: { ...resource.metadata, uid: crypto.randomUUID(), creationTimestamp, generation: 1 },
-  };
 }
 
 /** Headers of one response; clients limit them. */
