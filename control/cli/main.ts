@@ -16,7 +16,7 @@ import { ControlApi } from './connection.ts';
 import { registerCaCommands } from './identity/ca.ts';
 import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
-import { kubeconfig, kubeconfigAccess, saveKubeconfig } from './kubeconfig/write.ts';
+import { kubeconfig, kubeconfigAccess, mustNotReplace, saveKubeconfig } from './kubeconfig/write.ts';
 import { registerCaptureCommands } from './machine/capture.ts';
 import { registerMachineCommands } from './machine/commands.ts';
 import { registerInject } from './machine/inject.ts';
@@ -275,6 +275,7 @@ program
       const { user, group } = flags;
       if (group && user === undefined) throw new CliError('kubeconfig: --group is of --user');
       const access = kubeconfigAccess(flags);
+      if (flags.save && user !== undefined) mustNotReplace(defaultKubeconfig(), user);
       const made = user === undefined ? undefined : await createUserToken(ControlApi.from(flags), user, group);
       const text = kubeconfig(access.server, access.ca, made?.token ?? access.token, user);
       if (!flags.save) return void process.stdout.write(text);

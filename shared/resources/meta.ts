@@ -95,10 +95,17 @@ export function checkMeta(
   return violations;
 }
 
+/** Each owner is looked up when one of them is deleted. */
+const MAX_OWNERS = 1000;
+
 function checkOwners(
   owners: NonNullable<ObjectMeta['ownerReferences']>,
   violation: (path: string, rule: string, message: string) => void,
 ): void {
+  if (owners.length > MAX_OWNERS) {
+    violation('ownerReferences', 'ownerReferences', `must have at most ${MAX_OWNERS} items`);
+    return;
+  }
   for (const [at, owner] of owners.entries())
     for (const field of ['apiVersion', 'kind', 'name', 'uid'] as const)
       if (owner[field] === '') violation(`ownerReferences[${at}].${field}`, 'ownerReferences', 'must not be empty');

@@ -38,6 +38,8 @@ const FITTING: Readonly<Record<string, readonly string[]>> = {
   method: ['GET'],
   name: ['http', 'v1', 'a'],
   regex: ['a.*', '(a|b)+'],
+  kind: ['ClusterRole', 'Group', 'Service'],
+  apiGroup: ['rbac.authorization.k8s.io'],
 };
 const NUMBERS: Readonly<Record<string, readonly number[]>> = {
   number: [80, 443, 8080],

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { kubeconfig, kubeconfigAccess } from './write.ts';
+import { kubeconfig, kubeconfigAccess, mustNotReplace } from './write.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tulle-kubeconfig-'));
 afterEach(() => vi.unstubAllEnvs());
@@ -31,4 +31,10 @@ describe('kubeconfigAccess', () => {
     used('clusters: [{name: a, cluster: {server: "https://a"}}]');
     expect(() => kubeconfigAccess({ user: 'jane' })).toThrow('has no root certificate');
   });
+});
+
+it('a kubeconfig of a user replaces no file', () => {
+  writeFileSync(join(folder, 'there'), '');
+  expect(() => mustNotReplace(join(folder, 'there'), 'jane')).toThrow(/there exists, .* user jane/);
+  expect(() => mustNotReplace(join(folder, 'absent'), 'jane')).not.toThrow();
 });

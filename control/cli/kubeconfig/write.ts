@@ -1,5 +1,5 @@
 /** `tulle kubeconfig`: a kubeconfig with which kubectl and the tulle CLI reach the control API. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { stringify } from 'yaml';
 import { CliError, readText } from '../cli-error.ts';
@@ -38,6 +38,14 @@ export function kubeconfigAccess(flags: { server?: string; token?: string; caFil
   if (token === undefined) throw new CliError('kubeconfig: --token is missing');
   if (caFile === undefined) throw new CliError('kubeconfig: --ca-file is missing');
   return { server, token, ca: readText(caFile, '--ca-file') };
+}
+
+/** What is there may be the only copy of the administrator's token. @throws CliError where the file exists */
+export function mustNotReplace(path: string, user: string): void {
+  if (!existsSync(path)) return;
+  throw new CliError(
+    `kubeconfig: --save: ${path} exists, and the one of user ${user} would replace it; write another file: tulle kubeconfig --user ${user} > FILE`,
+  );
 }
 
 /** Writes it readable by the owner only, replacing an existing file. */
