@@ -100,6 +100,12 @@ const TABLE: Record<string, string> = {
   'GET /healthz': PUBLIC,
   'GET /livez': PUBLIC,
   'GET /readyz': PUBLIC,
+  'GET /healthz/:check': PUBLIC,
+  'GET /livez/:check': PUBLIC,
+  'GET /readyz/:check': PUBLIC,
+  // Not among what discovery allows, as in Kubernetes.
+  'GET /': ADMIN,
+  'OPTIONS /': ADMIN,
   'GET /.well-known/openid-configuration': PUBLIC,
   'GET /keys': PUBLIC,
   'GET /openid/v1/jwks': PUBLIC,
@@ -149,9 +155,13 @@ const TABLE: Record<string, string> = {
 function expected(method: string, path: string): string | undefined {
   const own = TABLE[`${method} ${path}`];
   if (own || !/^\/(api|apis|openapi)(\/|$)/.test(path)) return own;
+  // Definitions of kinds, and what controllers write, are in no role but that of administrators, as in Kubernetes.
+  if (path.includes('/customresourcedefinitions')) return ADMIN;
   if (!path.includes(':plural')) return USERS;
   if (method === 'OPTIONS') return ADMIN;
-  return method === 'GET' && path.startsWith('/apis/') ? READ : WRITE;
+  const isRead = method === 'GET' && path.startsWith('/apis/');
+  if (path.endsWith('/status') && !isRead) return ADMIN;
+  return isRead ? READ : WRITE;
 }
 
 /** Bodies of routes that look for the namespace in it before they ask what the caller may do. */
