@@ -27,6 +27,8 @@ const ALGORITHM = 'ES256';
 const KEY_FILE = 'service-account-key.pem';
 const CLAIM = 'kubernetes.io';
 const CLOCK_SKEW_SECONDS = 10;
+/** How long tokens of an object that is being deleted are valid, as in Kubernetes. */
+const DELETED_MS = 60_000;
 
 /** Seconds; as in Kubernetes. Longer ones are cut to the maximum, as its API servers do. */
 export const TOKEN_SECONDS = { default: 3600, min: 600, max: 48 * 3600 } as const;
@@ -102,7 +104,11 @@ export async function openServiceAccountTokens(options: ServiceAccountTokensOpti
   }
 
   async function exists(plural: string, namespace: string, { name, uid }: { name: string; uid: string }) {
-    return (await store.get({ group: '', plural, namespace, name }))?.metadata.uid === uid;
+    const metadata = (await store.get({ group: '', plural, namespace, name }))?.metadata;
+    if (metadata?.uid !== uid) return false;
+    // A finalizer may hold it for as long as it likes.
+    const { deletionTimestamp } = metadata;
+    return !deletionTimestamp || now() < Date.parse(deletionTimestamp) + DELETED_MS;
   }
 
   return {

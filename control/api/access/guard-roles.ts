@@ -6,6 +6,7 @@ import type { Context } from 'hono';
 import type { Resource } from '../../../shared/resources/resource.ts';
 import { notCovered, type PolicyRule, showRule } from '../../access/rbac/policy-rule.ts';
 import { type Binding, RBAC_GROUP, type Role, rulesOf } from '../../access/rbac/rbac-index.ts';
+import { overriding } from '../../store/overriding.ts';
 import type { ResourceKey, ResourceStore } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
 import type { Target } from '../resources/kinds.ts';
@@ -18,14 +19,7 @@ export function guardingRoles(store: ResourceStore, c: Context<ApiEnv>, target: 
     if (isBinding(key)) await checkBinding(store, c, target, resource as unknown as Binding, stored);
     else checkRole(c, target, resource as unknown as Role, stored);
   };
-  return {
-    get: (key) => store.get(key),
-    list: (selection) => store.list(selection),
-    watch: (selection, fromRevision, signal) => store.watch(selection, fromRevision, signal),
-    revision: () => store.revision(),
-    close: () => store.close(),
-    delete: (key, precondition) => store.delete(key, precondition),
-    updateStatus: (key, status, precondition) => store.updateStatus(key, status, precondition),
+  return overriding(store, {
     async create(key, resource) {
       await check(key, resource);
       return store.create(key, resource);
@@ -34,7 +28,7 @@ export function guardingRoles(store: ResourceStore, c: Context<ApiEnv>, target: 
       await check(key, resource, await store.get(key));
       return store.update(key, resource);
     },
-  };
+  });
 }
 
 const isBinding = ({ plural }: ResourceKey) => plural.endsWith('bindings');

@@ -1,5 +1,6 @@
 /** Writes of a dry run: answered as if they were stored (https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run). */
 import type { Resource } from '../../../../shared/resources/resource.ts';
+import { overriding } from '../../../store/overriding.ts';
 import { type ResourceStore, StoreError } from '../../../store/store.ts';
 import { checkPrecondition } from '../precondition.ts';
 
@@ -8,14 +9,7 @@ import { checkPrecondition } from '../precondition.ts';
  * that a dry run is refused as the write would be. Deletions and status are not pretended here.
  */
 export function pretending(store: ResourceStore): ResourceStore {
-  return {
-    get: (key) => store.get(key),
-    list: (selection) => store.list(selection),
-    watch: (selection, fromRevision, signal) => store.watch(selection, fromRevision, signal),
-    revision: () => store.revision(),
-    close: () => store.close(),
-    delete: (key, precondition) => store.delete(key, precondition),
-    updateStatus: (key, status, precondition) => store.updateStatus(key, status, precondition),
+  return overriding(store, {
     async create(key, resource) {
       if (await store.get(key)) throw new StoreError('already-exists', 'exists');
       const creationTimestamp = `${new Date().toISOString().slice(0, 19)}Z`;
@@ -28,7 +22,7 @@ export function pretending(store: ResourceStore): ResourceStore {
       checkPrecondition(stored, resource.metadata);
       return keepManaged(resource, stored);
     },
-  };
+  });
 }
 
 /** The resource with the fields that the store manages. */

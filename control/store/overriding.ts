@@ -1,0 +1,17 @@
+import type { ResourceStore } from './store.ts';
+
+/** The store with some methods of its own in the place of the given one's. */
+export function overriding(store: ResourceStore, methods: Partial<ResourceStore>): ResourceStore {
+  return {
+    get: (key) => store.get(key),
+    list: (selection) => store.list(selection),
+    create: (key, resource) => store.create(key, resource),
+    update: (key, resource) => store.update(key, resource),
+    updateStatus: (key, status, precondition) => store.updateStatus(key, status, precondition),
+    delete: (key, precondition) => store.delete(key, precondition),
+    watch: (selection, fromRevision, signal) => store.watch(selection, fromRevision, signal),
+    revision: () => store.revision(),
+    close: () => store.close(),
+    ...methods,
+  };
+}
