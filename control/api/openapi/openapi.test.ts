@@ -109,6 +109,20 @@ describe('OpenAPI v3', () => {
     expect(schemas['io.k8s.apimachinery.pkg.util.intstr.IntOrString']).toMatchObject({ format: 'int-or-string' });
   });
 
+  it('marks the lists that a strategic merge patch merges, with which kubectl makes one', () => {
+    const { schemas } = new Map(parsed).get('api/v1')!['components'] as { schemas: Record<string, Json> };
+    const at = (schema: string, ...path: string[]) =>
+      path.reduce((found, name) => (found['properties'] as Record<string, Json>)[name]!, schemas[schema]!);
+    const merged = { 'x-kubernetes-patch-strategy': 'merge' };
+    const by = (key: string) => ({ ...merged, 'x-kubernetes-patch-merge-key': key });
+    const meta = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';
+    expect(at('io.k8s.api.core.v1.Service', 'spec', 'ports')).toMatchObject(by('port'));
+    expect(at('io.k8s.api.core.v1.ServiceAccount', 'secrets')).toMatchObject(by('name'));
+    expect(at(meta, 'ownerReferences')).toMatchObject(by('uid'));
+    expect(at(meta, 'finalizers')).toMatchObject(merged);
+    expect(at('io.k8s.api.core.v1.ServiceAccount', 'imagePullSecrets')).not.toMatchObject(merged);
+  });
+
   it.skipIf(crds.length === 0)("has the structure of Istio's CRDs, every version", () => {
     let compared = 0;
     for (const crd of crds) {

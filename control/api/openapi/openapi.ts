@@ -40,7 +40,7 @@ function groupVersions(kinds: readonly Kind[]): { group: string; version: string
 function document(kinds: readonly Kind[], group: string, version: string): Json {
   const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
   const paths: Json = {};
-  const schemas: Json = { ...namedSchemas(), ...metaSchemas };
+  const schemas: Json = { ...(withPatchMarks(namedSchemas()) as Json), ...metaSchemas };
   for (const kind of served) {
     const name = schemaName(kind, version);
     schemas[name] = schemaOf(kind, version);
@@ -58,10 +58,23 @@ const schemaName = (kind: Kind, version: string) =>
 const groupVersionKind = ({ group, kind }: Kind, version: string) => ({ group, version, kind });
 
 function schemaOf(kind: Kind, version: string): Json {
+  const schema = openApiSchema(describeResource(kind, version));
   return {
-    ...openApiSchema(describeResource(kind, version)),
+    // Other kinds have no strategic merge patch.
+    ...(kind.group === '' ? (withPatchMarks(schema) as Json) : schema),
     'x-kubernetes-group-version-kind': [groupVersionKind(kind, version)],
   };
+}
+
+/** Lists that a strategic merge patch merges are those that an apply merges: by the first of their keys, or as sets. */
+function withPatchMarks(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withPatchMarks);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const out: Json = Object.fromEntries(Object.entries(schema).map(([name, value]) => [name, withPatchMarks(value)]));
+  const type = out['x-kubernetes-list-type'];
+  if (type !== 'map' && type !== 'set') return out;
+  const [key] = (out['x-kubernetes-list-map-keys'] ?? []) as string[];
+  return { ...out, 'x-kubernetes-patch-strategy': 'merge', ...(key && { 'x-kubernetes-patch-merge-key': key }) };
 }
 
 /** The same schemas as a Swagger 2.0 document, for clients that know no OpenAPI v3. It lists no operations. */

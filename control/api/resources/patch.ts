@@ -155,7 +155,6 @@ function index(step: string, highest: number, refuse: Refuse): number {
 const mergeKeys = new Map([
   ['spec.ports', 'port'],
   ['secrets', 'name'],
-  ['imagePullSecrets', 'name'],
   ['metadata.ownerReferences', 'uid'],
 ]);
 
