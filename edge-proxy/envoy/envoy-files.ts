@@ -37,10 +37,13 @@ export class EnvoyFiles {
     return rm(fileOf(this.folder, type, name), { force: true });
   }
 
+  get bootstrapFile(): string {
+    return join(this.folder, 'bootstrap.json');
+  }
+
   async writeBootstrap(bootstrap: object): Promise<string> {
-    const file = join(this.folder, 'bootstrap.json');
-    await this.write(file, `${JSON.stringify(bootstrap)}\n`);
-    return file;
+    await this.write(this.bootstrapFile, `${JSON.stringify(bootstrap)}\n`);
+    return this.bootstrapFile;
   }
 
   private nextVersion(): string {

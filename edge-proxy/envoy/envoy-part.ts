@@ -13,7 +13,7 @@ import { EnvoyAdmin } from './envoy-admin.ts';
 import { envoyBootstrap } from './envoy-bootstrap.ts';
 import { EnvoyConfig } from './envoy-config.ts';
 import { EnvoyFiles } from './envoy-files.ts';
-import { EnvoyProcess } from './envoy-process.ts';
+import { EnvoyProcess, endLeftover } from './envoy-process.ts';
 
 export interface EnvoyPartOptions {
   readonly program: string;
@@ -63,6 +63,7 @@ export function envoyPart(options: EnvoyPartOptions): ProxyPart {
   });
 
   const begin = async () => {
+    await endLeftover(files.folder, files.bootstrapFile);
     await files.begin();
     const bootstrap = await files.writeBootstrap(envoyBootstrap(node, files.folder, options.adminPort));
     const { program, args } = options;

@@ -1,6 +1,6 @@
 /** Runs Envoy as a child process, and starts it again when it ends by itself. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { LogLevel } from '../../shared/log/log.ts';
@@ -27,10 +27,27 @@ export interface EnvoyWatcher {
 
 const START_MS = 30_000;
 const POLL_MS = 20;
+const LEFTOVER_MS = 4000;
 /** Between starts; doubled up to the second figure while it ends soon after each. */
 const RESTART_MS = { first: 100, most: 10_000, calm: 60_000 };
 
 const wait = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
+
+const pidFile = (folder: string) => join(folder, 'pid');
+
+/** Ends the Envoy of an agent that was killed: it would hold the ports of the next one. */
+export async function endLeftover(folder: string, bootstrap: string): Promise<void> {
+  const pid = Number(await readFile(pidFile(folder), 'utf8').catch(() => ''));
+  const isOurs = async () =>
+    pid > 0 && (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0').includes(bootstrap);
+  for (const until = Date.now() + LEFTOVER_MS; (await isOurs()) && Date.now() < until; await wait(POLL_MS))
+    try {
+      process.kill(pid, Date.now() + LEFTOVER_MS / 2 < until ? 'SIGTERM' : 'SIGKILL');
+    } catch (error) {
+      // It has ended meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+}
 
 export class EnvoyProcess {
   private readonly command: EnvoyCommand;
@@ -105,6 +122,7 @@ export class EnvoyProcess {
       child.on('error', (error) => end(error.message));
       child.on('close', (code, signal) => end(signal ?? `exit code ${code}`));
     });
+    if (child.pid !== undefined) await writeFile(pidFile(folder), `${child.pid}\n`, { mode: 0o600 });
     for (const until = Date.now() + START_MS; ; await wait(POLL_MS)) {
       if (how !== undefined) throw new Error(`--envoy-path ${program}: does not start: ${how}: ${last.join(' | ')}`);
       const admin = (await readFile(addressFile, 'utf8').catch(() => '')).trim();

@@ -2,11 +2,15 @@
  * Stock Envoys as proxies of the mesh, beside an agent (`tulle envoy`): a server's sidecar, a client's, and a gateway, with proxies
  * of ours on the other side of each connection. What Envoy refuses is reported by name, and an Envoy that dies comes back.
  */
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nodeBinary } from '../../control/cli/runtimes.mjs';
 import { ROOT, RUNTIMES } from '../kit/environment.ts';
 import { ENVOY } from '../kit/envoy.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
+import { freePorts } from '../kit/ports.ts';
 import {
   authorizationPolicy,
   gateway,
@@ -172,6 +176,24 @@ describe.skipIf(!ENVOY).each(RUNTIMES)('Envoys beside an agent on %s', (runtime)
     occupant.close();
   });
 
+  it('is what the command tulle envoy starts', async () => {
+    const [proxyPort] = await freePorts(1);
+    const command = [nodeBinary(), '--disable-warning=ExperimentalWarning', `${ROOT}/control/cli/main.ts`, 'envoy'];
+    const from = ['--runtime', runtime, '--control-plane', mesh.url, '--trust-bundle', mesh.trustBundleFile];
+    const own = ['--data', `${mesh.folder}/command`, '--service-account', 'front', '--http-proxy-port', `${proxyPort}`];
+    const more = ['--name', 'command', '--announce', '--envoy-path', ENVOY!, '--', ...ENVOY_ARGS];
+    const agent = mesh.launch('tulle envoy', [...command, ...from, ...own, ...more], {
+      TULLE_JOIN_TOKEN: await mesh.joinToken('front'),
+    });
+    await agent.announcement();
+    const host = 'web:9080';
+    await until('an answer', async () => {
+      const got = await get({ host: '127.0.0.1', port: proxyPort!, path: `http://${host}/`, headers: { host } });
+      return got.status === 200 && callerSeen(got) === `${PRINCIPAL}front`;
+    });
+    await agent.stop();
+  });
+
   it('comes back after Envoy was killed, with its config', async () => {
     const server = mesh.workloads.get('web-envoy')!;
     const pid = Number(await envoyPid(server.proxy.process.pid!));
@@ -185,11 +207,24 @@ describe.skipIf(!ENVOY).each(RUNTIMES)('Envoys beside an agent on %s', (runtime)
       );
     });
   });
+
+  it('ends the Envoy of an agent that was killed, and serves again', async () => {
+    const server = mesh.workloads.get('web-envoy')!;
+    const orphan = Number(await envoyPid(server.proxy.process.pid!));
+    // Its output stays open, as its Envoy has it.
+    const ended = once(server.proxy.process, 'exit');
+    server.proxy.process.kill('SIGKILL');
+    await ended;
+    server.proxy = mesh.launch(server.proxy.name, server.proxyCommand);
+    await server.proxy.announcement();
+    // Ended, if it was not waited for.
+    expect(await readFile(`/proc/${orphan}/cmdline`, 'utf8').catch(() => '')).toBe('');
+    await until('it serves', async () => (await call('client-tulle', { 'x-to': 'envoy' })).status === 200);
+  });
 });
 
 /** The child of an agent. */
 async function envoyPid(agent: number): Promise<string | undefined> {
-  const { readFile } = await import('node:fs/promises');
   const text = await readFile(`/proc/${agent}/task/${agent}/children`, 'utf8').catch(() => '');
   return text.trim().split(' ')[0] || undefined;
 }
