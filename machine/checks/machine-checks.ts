@@ -4,7 +4,7 @@ import { decodeCertificates, readCertificate } from '../../shared/identity/certi
 import { IDENTITY_FILE, parseIdentity } from '../../shared/identity/identity-file.ts';
 import type { Host } from '../host/host.ts';
 import type { HostLayout } from '../host/layout.ts';
-import { answerOf, statusOf } from '../join/ready.ts';
+import { answerOf, isListening, statusOf } from '../join/ready.ts';
 import type { MachineRecord } from '../join/record.ts';
 import { startedUnits } from '../join/set-up.ts';
 import { ADMIN_PORT, HTTP_PROXY_PORT } from '../service/proxy-flags.ts';
@@ -128,7 +128,7 @@ async function versionFinding(version: string): Promise<Finding> {
 
 async function httpProxyFinding(): Promise<Finding> {
   const description = `HTTP proxy requests are served on 127.0.0.1:${HTTP_PROXY_PORT}`;
-  if ((await statusOf(HTTP_PROXY_PORT, 'http://tulle.invalid/')) !== undefined) return ok(description);
+  if (await isListening(HTTP_PROXY_PORT)) return ok(description);
   return failure(description, 'nothing answers there', 'restart the proxy');
 }
 

@@ -1,5 +1,6 @@
 /** Where a joined machine keeps what: as root for the whole machine, else for one user. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import type { Host } from './host.ts';
 
 /** The system user of the proxy: capture exempts its connections. */
 export const PROXY_USER = 'tulle';
@@ -18,6 +19,15 @@ export interface HostLayout {
   readonly units: string;
   /** User that the proxy runs as; undefined: the one that joins. */
   readonly user: string | undefined;
+}
+
+/** Of a user it lies in a folder that the user's own commands may have files in. */
+export async function removeConfig(
+  host: Pick<Host, 'remove' | 'removeEmptyFolder'>,
+  layout: HostLayout,
+): Promise<void> {
+  await host.remove(layout.config);
+  if (!layout.system) await host.removeEmptyFolder(dirname(layout.config));
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { IDENTITY_FILE, parseIdentity } from '../../shared/identity/identity-file.ts';
 import type { Host } from '../host/host.ts';
-import type { HostLayout } from '../host/layout.ts';
+import { type HostLayout, removeConfig } from '../host/layout.ts';
 import { removeUser, userExists } from '../service/account.ts';
 import type { Systemd } from '../service/systemd.ts';
 import { callVerified, messageOf } from './control-plane.ts';
@@ -33,7 +33,7 @@ export async function leaveMesh(record: MachineRecord | undefined, parts: LeaveP
     undo.add(`user ${user}`, async () => {
       if (await userExists(host, user)) await removeUser(host, user);
     });
-  undo.add(layout.config, () => host.remove(layout.config));
+  undo.add(layout.config, () => removeConfig(host, layout));
   undo.add(layout.data, () => host.remove(layout.data));
   for (const name of record?.applications ?? []) undo.add(`drop-in of ${name}`, () => systemd.removeDropIn(name));
   if (record && identity)

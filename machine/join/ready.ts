@@ -1,5 +1,6 @@
 /** Waits for the proxy of this machine. */
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ADMIN_PORT } from '../service/proxy-flags.ts';
 import { JoinError } from './control-plane.ts';
@@ -26,6 +27,19 @@ export function answerOf(port: number, path: string): Promise<{ status: number; 
     call.once('timeout', () => call.destroy());
     call.once('error', () => resolve(undefined));
     call.end();
+  });
+}
+
+/** Whether a server on loopback accepts connections. A request would depend on what the server asks others, as a name server. */
+export function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect({ host: '127.0.0.1', port, timeout: ANSWER_LIMIT_MS });
+    const finish = (listens: boolean) => {
+      resolve(listens);
+      connection.destroy();
+    };
+    connection.once('connect', () => finish(true)).once('timeout', () => finish(false));
+    connection.once('error', () => finish(false));
   });
 }
 

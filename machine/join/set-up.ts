@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { formatIdentity, IDENTITY_FILE } from '../../shared/identity/identity-file.ts';
 import { type Host, HostError } from '../host/host.ts';
-import { CAPTURE_UNIT, type HostLayout, PROXY_UNIT } from '../host/layout.ts';
+import { CAPTURE_UNIT, type HostLayout, PROXY_UNIT, removeConfig } from '../host/layout.ts';
 import { checkSystemUser, makeUser, removeUser, userExists } from '../service/account.ts';
 import { DRAIN_SECONDS, proxyFlags } from '../service/proxy-flags.ts';
 import type { Systemd } from '../service/systemd.ts';
@@ -48,7 +48,7 @@ export async function setUp(plan: JoinPlan, joined: Joined, parts: SetUpParts, u
   const madeUser = await ensureUser(plan, parts, undo);
   const record = recordOf(plan, joined, madeUser);
   // First of all, so that `tulle leave` can take back a join that was killed.
-  undo.add(layout.config, () => host.remove(layout.config));
+  undo.add(layout.config, () => removeConfig(host, layout));
   await host.makeFolder(layout.config, 0o755);
   await writeRecord(host, layout, record);
   await writeIdentity(joined, parts, undo);
