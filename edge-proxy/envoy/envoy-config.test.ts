@@ -16,6 +16,8 @@ class FakeEnvoy {
   readonly seen: string[] = [];
   refusesCluster: Verdict = () => undefined;
   refusesListener: Verdict = () => undefined;
+  /** Requests until one finds no Envoy. */
+  endsAt = 0;
   private readonly folder: string;
   private readonly versions = { cds: '', lds: '' };
   private readonly counts = new Map<string, UpdateCounts>();
@@ -28,7 +30,10 @@ class FakeEnvoy {
   readonly admin = {
     isLive: async () => true,
     numbers: async () => new Map<string, number>(),
-    updates: async () => this.read(),
+    updates: async () => {
+      if (--this.endsAt === 0) throw new Error('fetch failed');
+      return this.read();
+    },
     refusedListeners: async () => this.failed,
   } as unknown as EnvoyAdmin;
 
@@ -104,6 +109,16 @@ describe('the config of an Envoy', () => {
     const refused = await config.apply({ clusters: { upsert: named('a', 'bad', 'b'), remove: [] } });
     expect([...refused]).toEqual([['clusters/bad', 'Protobuf message: bad']]);
     expect([...config.held.clusters.keys()]).toEqual(['a', 'b']);
+  });
+
+  it('makes a change once more where Envoy ended amid it', async () => {
+    envoy.endsAt = 2;
+    const refused = await config.apply({
+      clusters: { upsert: named('c'), remove: [] },
+      listeners: { upsert: named('l'), remove: [] },
+    });
+    expect([...refused]).toEqual([]);
+    expect([...config.held.listeners.keys()]).toEqual(['l']);
   });
 
   it('keeps the last good state of a resource whose change is refused', async () => {

@@ -24,6 +24,7 @@ type Held = { readonly [T in ListType | NamedType]: Resources };
 const ANSWER_MS = 10_000;
 const WARM_MS = 5000;
 const ASK_MS = 10;
+const MOST_ATTEMPTS = 3;
 /** A refused file of several new resources is written again with one of them at a time, so many times. */
 const MOST_ALONE = 64;
 
@@ -52,9 +53,19 @@ export class EnvoyConfig implements ConfigTarget {
 
   /** One change at a time. */
   apply(changes: ConfigChanges): Promise<Refusals> {
-    const applied = this.last.then(() => this.applyNow(changes));
+    const applied = this.last.then(() => this.applySurely(changes));
     this.last = applied.catch(() => {});
     return applied;
+  }
+
+  /** An Envoy that ends amid a change is started again on the files, of which some may be written: the change is made once more. */
+  private async applySurely(changes: ConfigChanges): Promise<Refusals> {
+    for (let attempt = 1; ; attempt++)
+      try {
+        return await this.applyNow(changes);
+      } catch (error) {
+        if (attempt === MOST_ATTEMPTS) throw error;
+      }
   }
 
   private async applyNow(changes: ConfigChanges): Promise<Refusals> {

@@ -75,10 +75,15 @@ describe.skipIf(!ENVOY).each(RUNTIMES)('Envoys beside an agent on %s', (runtime)
       address,
     );
   };
-  const call = (client: string, headers: Record<string, string> = {}): Promise<Answer> => {
+  const call = (client: string, headers: Record<string, string> = {}, path = '/'): Promise<Answer> => {
     const { httpProxyPort } = mesh.workloads.get(client)!;
     const host = 'web:9080';
-    return get({ host: '127.0.0.1', port: httpProxyPort, path: `http://${host}/`, headers: { host, ...headers } });
+    return get({
+      host: '127.0.0.1',
+      port: httpProxyPort,
+      path: `http://${host}${path}`,
+      headers: { host, ...headers },
+    });
   };
   const callerSeen = (answer: Answer) =>
     /URI=([^;,]+)/.exec(
@@ -198,6 +203,9 @@ describe.skipIf(!ENVOY).each(RUNTIMES)('Envoys beside an agent on %s', (runtime)
     const server = mesh.workloads.get('web-envoy')!;
     const pid = Number(await envoyPid(server.proxy.process.pid!));
     process.kill(pid, 'SIGKILL');
+    // A change while there is no Envoy.
+    const late = { action: 'DENY' as const, rules: [{ to: [{ operation: { paths: ['/late'] } }] }] };
+    await mesh.apply(yaml(authorizationPolicy('late', 'web', late)));
     const ready = { host: '127.0.0.1', port: server.adminPort, path: '/ready' };
     await until('it is not ready', async () => (await get(ready)).status === 503);
     await until('another Envoy serves', async () => {
@@ -206,6 +214,12 @@ describe.skipIf(!ENVOY).each(RUNTIMES)('Envoys beside an agent on %s', (runtime)
         next !== undefined && Number(next) !== pid && (await call('client-tulle', { 'x-to': 'envoy' })).status === 200
       );
     });
+  });
+
+  it('has the change that came while Envoy was down', async () => {
+    const to = { 'x-to': 'envoy' };
+    await until('it is denied', async () => (await call('client-tulle', to, '/late')).status === 403);
+    expect((await call('client-tulle', to)).status).toBe(200);
   });
 
   it('ends the Envoy of an agent that was killed, and serves again', async () => {
