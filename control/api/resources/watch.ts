@@ -97,7 +97,9 @@ async function* watchLines(
     }
     const complete = request.fromRevision === undefined;
     const changes = store.watch(selectionOf(request.target), from, signal);
-    for await (const event of withBookmarks(store, changes, from, request.bookmarkMs)) {
+    const { bookmarkMs } = request;
+    // Without bookmarks no generator is between: it would cost as much as the event itself.
+    for await (const event of bookmarkMs === undefined ? changes : withBookmarks(store, changes, from, bookmarkMs)) {
       if (typeof event === 'number') {
         yield encode(bookmark(request.target, event));
         continue;
@@ -124,16 +126,21 @@ async function* withBookmarks(
   store: ResourceStore,
   changes: AsyncIterable<WatchEvent>,
   from: number,
-  everyMs: number | undefined,
+  everyMs: number,
 ): AsyncGenerator<WatchEvent | number, void, void> {
-  if (everyMs === undefined) return yield* changes;
   const events = changes[Symbol.asyncIterator]();
   let sent = from;
   let before = from;
+  let tick = () => {};
+  // One timer for the life of the watch: one for each event costs more than the event itself.
+  const timer = setInterval(() => tick(), everyMs);
   let next = events.next();
   try {
     for (;;) {
-      const event = await orAfter(next, everyMs);
+      const event = await new Promise<IteratorResult<WatchEvent> | undefined>((resolve, reject) => {
+        tick = () => resolve(undefined);
+        next.then(resolve, reject);
+      });
       if (event === undefined) {
         if (before > sent) yield (sent = before);
         before = await store.revision();
@@ -145,16 +152,9 @@ async function* withBookmarks(
       next = events.next();
     }
   } finally {
+    clearInterval(timer);
     await events.return?.();
   }
-}
-
-/** undefined: it is still pending after that time. */
-function orAfter<T>(pending: Promise<T>, ms: number): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(undefined), ms);
-    pending.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
 
 function plainType(event: WatchEvent, request: WatchRequest): WatchEvent['type'] | undefined {

@@ -17,14 +17,15 @@ export class FieldSetBuilder {
   /** The path's last element becomes a member; the empty path, the whole object, is not tracked. */
   insert(path: readonly PathElement[]): void {
     let node: FieldSetBuilder = this;
-    for (const [at, element] of path.entries()) {
-      if (at === path.length - 1) node.members.add(element);
-      else {
-        const next: FieldSetBuilder = node.children.get(element) ?? new FieldSetBuilder();
-        node.children.set(element, next);
-        node = next;
-      }
-    }
+    const last = path.length - 1;
+    for (let at = 0; at < last; at++) node = node.child(path[at]!);
+    if (last >= 0) node.members.add(path[last]!);
+  }
+
+  private child(element: PathElement): FieldSetBuilder {
+    let child = this.children.get(element);
+    if (!child) this.children.set(element, (child = new FieldSetBuilder()));
+    return child;
   }
 
   build(): FieldSet {
@@ -69,6 +70,7 @@ export function union(left: FieldSet, right: FieldSet): FieldSet {
 }
 
 export function intersection(left: FieldSet, right: FieldSet): FieldSet {
+  if (isEmpty(left) || isEmpty(right)) return EMPTY;
   return fieldSet(
     [...left.members].filter((element) => right.members.has(element)),
     [...left.children].map(([element, child]) => [element, intersection(child, below(right, element))] as const),
@@ -77,6 +79,7 @@ export function intersection(left: FieldSet, right: FieldSet): FieldSet {
 
 /** Members of `left` that are none of `right`. What is below a member of `right` stays. */
 export function difference(left: FieldSet, right: FieldSet): FieldSet {
+  if (isEmpty(left) || isEmpty(right)) return left;
   return fieldSet(
     [...left.members].filter((element) => !right.members.has(element)),
     [...left.children].map(([element, child]) => [element, difference(child, below(right, element))] as const),
@@ -85,6 +88,7 @@ export function difference(left: FieldSet, right: FieldSet): FieldSet {
 
 /** As `difference`, and without what is below a member of `right`. */
 export function recursiveDifference(left: FieldSet, right: FieldSet): FieldSet {
+  if (isEmpty(left) || isEmpty(right)) return left;
   const kept = [...left.children].filter(([element]) => !right.members.has(element));
   return fieldSet(
     [...left.members].filter((element) => !right.members.has(element)),
@@ -103,5 +107,6 @@ export function pathsOf(set: FieldSet, prefix: readonly PathElement[] = []): Pat
 
 /** Every element that is a member or has children, sorted. */
 export function elementsOf({ members, children }: FieldSet): PathElement[] {
-  return [...new Set([...members, ...children.keys()])].sort(comparePathElements);
+  const all = children.size === 0 ? [...members] : [...new Set([...members, ...children.keys()])];
+  return all.length < 2 ? all : all.sort(comparePathElements);
 }

@@ -1,6 +1,6 @@
 /** The JSON form of field sets, FieldsV1: objects by path element; `.` marks a node with children that is a member itself. */
 import { isObject } from '../../server/body.ts';
-import { below, EMPTY, elementsOf, type FieldSet, fieldSet, isEmpty } from './field-set.ts';
+import { EMPTY, elementsOf, type FieldSet, fieldSet, isEmpty } from './field-set.ts';
 import { type PathElement, parsePathElement } from './path-element.ts';
 
 export type FieldsV1 = { [element: string]: FieldsV1 };
@@ -15,13 +15,13 @@ export class FieldsV1Error extends Error {
 }
 
 export function toFieldsV1(set: FieldSet): FieldsV1 {
-  return Object.fromEntries(
-    elementsOf(set).map((element) => {
-      const inner = toFieldsV1(below(set, element));
-      const isBoth = set.members.has(element) && set.children.has(element);
-      return [element, isBoth ? { '.': {}, ...inner } : inner];
-    }),
-  );
+  const fields: FieldsV1 = {};
+  for (const element of elementsOf(set)) {
+    const child = set.children.get(element);
+    const inner = child ? toFieldsV1(child) : {};
+    fields[element] = child && set.members.has(element) ? { '.': {}, ...inner } : inner;
+  }
+  return fields;
 }
 
 /** @throws FieldsV1Error naming the element that is none, or the limit */
