@@ -109,12 +109,16 @@ function librariesOf({ inputs }: Metafile): string[] {
   return Object.keys(inputs).flatMap((file) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []);
 }
 
-/** @throws Error when a library comes without a license text: it may not be redistributed */
+/**
+ * The license text of the package, or the one in deploy/licenses for a package that has none.
+ * @throws Error when there is neither: the library may not be redistributed
+ */
 function licenseOf(library: string): string {
   const folder = join(ROOT, 'node_modules', library);
-  const file = readdirSync(folder).find((name) => /^licen[cs]e(\.(md|txt))?$/i.test(name));
-  if (!file) throw new Error(`${library}: has no license text in ${folder}`);
-  return `== ${library}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
+  const own = readdirSync(folder).find((name) => /^licen[cs]e(\.(md|txt))?$/i.test(name));
+  const file = own ? join(folder, own) : join(ROOT, 'deploy/licenses', `${library}.txt`);
+  if (!existsSync(file)) throw new Error(`${library}: has no license text in ${folder}`);
+  return `== ${library}\n\n${readFileSync(file, 'utf8').trim()}\n`;
 }
 
 /**

@@ -93,8 +93,8 @@ const planes: Record<string, string[][]> = {
   ],
   'control/': [
     ['store/'],
-    // What happens, as the log and the metrics have it.
-    ['telemetry/'],
+    // What happens, as the log and the metrics have it; the messages of Envoy's API.
+    ['telemetry/', 'envoy-api/'],
     ['ca/'],
     ['mesh/'],
     // Helpers, and the output of a compilation.
