@@ -57,6 +57,7 @@ import { MeshFollower } from './mesh/follow-store.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
+import type { HistorySettings } from './store/history/history.ts';
 import { type EtcdPlace, openStore } from './store/open-store.ts';
 import type { ResourceKey } from './store/store.ts';
 import { controlLog } from './telemetry/control-log.ts';
@@ -75,6 +76,8 @@ export interface ControlPlaneOptions {
   data: string;
   /** Where resources are kept instead of in `data`; keys, tokens and joins stay there. */
   etcd?: EtcdPlace;
+  /** Of resources. Default: HISTORY. */
+  history?: HistorySettings;
   address: string;
   /** 0: chosen by the kernel. */
   port: number;
@@ -140,7 +143,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const report = (error: unknown) =>
     log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
-  const store = await openStore(join(data, 'resources.sqlite'), options.etcd, log);
+  const store = await openStore(join(data, 'resources.sqlite'), options.etcd, options);
   const undo: (() => unknown)[] = [() => store.close()];
   try {
     await createInitialNamespaces(store);

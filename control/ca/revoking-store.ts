@@ -5,8 +5,8 @@ import type { Accounts } from './accounts.ts';
 
 export function revokingStore(store: ResourceStore, accounts: Pick<Accounts, 'whileDeleting'>): ResourceStore {
   return overriding(store, {
-    delete(key, precondition) {
-      const deletion = () => store.delete(key, precondition);
+    delete(key, precondition, author) {
+      const deletion = () => store.delete(key, precondition, author);
       if (key.group !== '' || key.plural !== 'serviceaccounts') return deletion();
       return accounts.whileDeleting({ namespace: key.namespace, serviceAccount: key.name }, deletion);
     },

@@ -69,6 +69,7 @@ export class ControlApi {
       ...this.tls,
       headers: {
         accept: 'application/json',
+        'user-agent': 'tulle',
         ...(this.token ? { authorization: `Bearer ${this.token}` } : {}),
         ...(body ? { 'content-type': body.contentType, 'content-length': body.bytes.length } : {}),
       },

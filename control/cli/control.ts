@@ -12,6 +12,7 @@ import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
 import { parseAllowedHosts } from '../jwks/allowed-addresses.ts';
 import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
+import type { HistorySettings } from '../store/history/history.ts';
 import { CLEANUP_SECONDS } from '../workloads/registrations.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
@@ -21,6 +22,8 @@ import { colour } from './output.ts';
 
 export interface ControlFlags extends StoreFlags {
   data: string;
+  historyRetention: string;
+  historyLimit: string;
   address: string;
   port: string;
   serverName?: string[];
@@ -51,11 +54,11 @@ export interface ControlFlags extends StoreFlags {
   announce?: boolean;
 }
 
-const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600 };
+const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** Seconds of `24h`, `90m`, `60s`. @throws CliError */
 export function seconds(flag: string, text: string): number {
-  const [, amount, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? [];
+  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   if (!amount || !unit) throw new CliError(`${flag} ${text}: must be a duration such as 24h, 90m or 60s`);
   return Number(amount) * UNITS[unit]!;
 }
@@ -105,6 +108,13 @@ function workloadCleanup({ workloadCleanupSeconds: text }: ControlFlags): number
   const { max } = CLEANUP_SECONDS;
   if (/^\d{1,5}$/.test(text) && Number(text) <= max) return Number(text);
   throw new CliError(`--workload-cleanup-seconds ${text}: must be a whole number of seconds from 0 to ${max}`);
+}
+
+function historyOf({ historyRetention, historyLimit }: ControlFlags): HistorySettings {
+  return {
+    retentionMs: seconds('--history-retention', historyRetention) * 1000,
+    perResource: countOf('--history-limit', historyLimit),
+  };
 }
 
 function featuresOf(text = ''): readonly Feature[] {
@@ -181,6 +191,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
   const plane = await startControlPlane({
     data: flags.data,
     ...(etcd && { etcd: { ...etcd, onLost: (error: Error) => lost.reject(new CliError(error.message)) } }),
+    history: historyOf(flags),
     address: flags.address,
     port: portOf('--port', flags.port),
     monitoring: monitoringOf(flags),

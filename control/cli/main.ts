@@ -13,6 +13,7 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerHistoryCommands } from './history/commands.ts';
 import { registerCaCommands } from './identity/ca.ts';
 import { registerRevokeCommand } from './identity/revoke.ts';
 import { defaultKubeconfig } from './kubeconfig/read.ts';
@@ -89,6 +90,8 @@ program
   .option('--etcd-key <file>', 'PEM of its key; ETCDCTL_KEY')
   .option('--etcd-user <name>', 'user of etcd; ETCDCTL_USER')
   .option('--etcd-password-file <file>', "the user's password; or ETCDCTL_PASSWORD")
+  .option('--history-retention <duration>', 'how long revisions of resources are kept once superseded; 0s: not', '7d')
+  .option('--history-limit <number>', 'most revisions of one resource that are kept', '20')
   .option('--address <address>', 'address to listen on', '127.0.0.1')
   .option('--port <port>', 'port to listen on; 0: chosen by the kernel', '15012')
   .option('--server-name <name...>', 'further names or addresses by which proxies reach this server')
@@ -210,6 +213,7 @@ program
   });
 
 registerResourceCommands(program);
+registerHistoryCommands(program);
 
 registerInject(program);
 registerTokenCommands(program);

@@ -7,6 +7,17 @@
  */
 import type { Resource } from '../../shared/resources/resource.ts';
 import { freeze } from './freeze.ts';
+import {
+  type Author,
+  HISTORY,
+  type HistoryEntry,
+  type HistorySettings,
+  hasHistory,
+  isHistoric,
+  kept,
+  outdated,
+  pruneEveryMs,
+} from './history/history.ts';
 import { selects } from './selects.ts';
 import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampStatus, stampUpdated } from './stamp.ts';
 import {
@@ -33,6 +44,12 @@ export interface Backend {
   transaction(writes: () => void): void;
   /** Only inside a transaction: stores or removes the resource, appends to history, moves the revision. */
   apply(event: WatchEvent): void;
+  /** Only inside a transaction: appends to the resource's history, which then holds at most `limit` entries. */
+  record(key: ResourceKey, entry: HistoryEntry, limit: number): void;
+  /** Oldest first. */
+  recorded(key: ResourceKey): HistoryEntry[];
+  /** Only inside a transaction: removes entries superseded at `before` (milliseconds) or earlier. @returns whether more may be there */
+  forget(before: number): boolean;
   close(): void;
 }
 
@@ -40,10 +57,14 @@ export interface EmbeddedOptions {
   /** The clock for creationTimestamp. */
   now?: () => Date;
   newUid?: () => string;
+  /** Default: HISTORY. */
+  history?: HistorySettings;
 }
 
 /** Default number of events kept for watchers. */
 export const defaultHistoryLimit = 10_000;
+
+const OPERATIONS = { ADDED: 'Create', MODIFIED: 'Update', DELETED: 'Delete' } as const;
 
 const writesPerTransaction = 256;
 /** Turns of the event loop that a transaction waits for further writes, as long as each turn brings some. */
@@ -62,6 +83,8 @@ export class EmbeddedStore implements ResourceStore {
   private readonly backend: Backend;
   private readonly now: () => Date;
   private readonly newUid: () => string;
+  private readonly kept: HistorySettings;
+  private readonly pruning: ReturnType<typeof setInterval>;
   private readonly waiting = new Set<() => void>();
   private writes: Write[] = [];
   /** The newest events, revisions without a gap, shared by all watchers: frozen. */
@@ -74,6 +97,9 @@ export class EmbeddedStore implements ResourceStore {
     this.backend = backend;
     this.now = options.now ?? (() => new Date());
     this.newUid = options.newUid ?? (() => crypto.randomUUID());
+    this.kept = options.history ?? HISTORY;
+    this.pruning = setInterval(() => this.prune(), pruneEveryMs(this.kept));
+    this.pruning.unref?.();
   }
 
   async get(key: ResourceKey): Promise<Resource | undefined> {
@@ -88,23 +114,30 @@ export class EmbeddedStore implements ResourceStore {
     return this.reading(() => this.backend.revision());
   }
 
-  create(key: ResourceKey, resource: Resource): Promise<Resource> {
+  async history(key: ResourceKey): Promise<HistoryEntry[]> {
+    const entries = this.reading(() => this.backend.recorded(key));
+    const gone = new Set(outdated(entries, this.kept, this.now().getTime()));
+    return entries.filter((entry) => !gone.has(entry)).reverse();
+  }
+
+  create(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource> {
     const copy = structuredClone(resource);
     return this.write(() => {
       if (this.backend.read(key)) throw new StoreError('already-exists', `${describeKey(key)} already exists`);
       const revision = this.backend.revision() + 1;
       const created = stampCreated(key, copy, { revision, now: this.now(), uid: this.newUid() });
-      return this.commit('ADDED', key, created, revision);
+      return this.commit('ADDED', key, created, revision, { author });
     });
   }
 
-  update(key: ResourceKey, resource: Resource): Promise<Resource> {
+  update(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource> {
     const copy = structuredClone(resource);
     return this.write(() => {
       const stored = this.mustRead(key);
       const revision = this.backend.revision() + 1;
       const updated = stampUpdated(key, stored, copy, revision);
-      return updated ? this.commit('MODIFIED', key, updated, revision) : stored;
+      if (!updated) return stored;
+      return this.commit('MODIFIED', key, updated, revision, isHistoric(stored, updated) ? { author } : undefined);
     });
   }
 
@@ -118,12 +151,12 @@ export class EmbeddedStore implements ResourceStore {
     });
   }
 
-  delete(key: ResourceKey, precondition?: Precondition): Promise<Resource> {
+  delete(key: ResourceKey, precondition?: Precondition, author?: Author): Promise<Resource> {
     return this.write(() => {
       const stored = this.mustRead(key);
       checkPrecondition(key, stored, precondition);
       const revision = this.backend.revision() + 1;
-      return this.commit('DELETED', key, stampDeleted(stored, revision), revision);
+      return this.commit('DELETED', key, stampDeleted(stored, revision), revision, { author });
     });
   }
 
@@ -169,6 +202,7 @@ export class EmbeddedStore implements ResourceStore {
     if (this.closed) return;
     while (this.writes.length > 0) this.flush();
     this.closed = true;
+    clearInterval(this.pruning);
     this.wakeWatchers();
     this.backend.close();
   }
@@ -208,11 +242,39 @@ export class EmbeddedStore implements ResourceStore {
     return stored;
   }
 
-  private commit(type: WatchEvent['type'], key: ResourceKey, resource: Resource, revision: number): Resource {
+  /** @param historic set: the write is part of the resource's history */
+  private commit(
+    type: WatchEvent['type'],
+    key: ResourceKey,
+    resource: Resource,
+    revision: number,
+    historic?: { author: Author | undefined },
+  ): Resource {
     const event = { type, key: { ...key }, resource, revision };
     this.backend.apply(event);
+    if (historic && this.kept.retentionMs > 0 && hasHistory(key)) this.record(event, historic.author);
     this.applied.push(event);
     return resource;
+  }
+
+  private record({ type, key, resource, revision }: WatchEvent, author: Author | undefined): void {
+    const time = this.now().getTime();
+    const entry = { revision, time, operation: OPERATIONS[type], ...(author && { author }), resource: kept(resource) };
+    this.backend.record(key, entry, this.kept.perResource);
+  }
+
+  /** In short transactions, between which writes are answered. */
+  private prune(): void {
+    if (this.closed) return;
+    let more = false;
+    try {
+      this.backend.transaction(() => {
+        more = this.backend.forget(this.now().getTime() - this.kept.retentionMs);
+      });
+    } catch {
+      // A store that cannot write now, as on a full disk, forgets the next time; `history` hides the entries.
+    }
+    if (more) setImmediate(() => this.prune());
   }
 
   private reading<T>(read: () => T): T {

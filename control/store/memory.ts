@@ -1,6 +1,7 @@
 /** A store in the process's memory: for tests, and for `tulle compile`, which needs no disk. */
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore } from './embedded.ts';
+import { type HistoryEntry, supersededAt } from './history/history.ts';
 import { compareKeys, selects } from './selects.ts';
 import type { ResourceKey, ResourceStore, Selection, WatchEvent } from './store.ts';
 
@@ -21,6 +22,8 @@ interface Row {
 class MemoryBackend implements Backend {
   private readonly rows = new Map<string, Row>();
   private history: WatchEvent[] = [];
+  /** By rowName, oldest first. */
+  private readonly entries = new Map<string, HistoryEntry[]>();
   private current = 1;
   private compacted = 0;
   private readonly historyLimit: number;
@@ -75,6 +78,24 @@ class MemoryBackend implements Backend {
       this.history = this.history.slice(-this.historyLimit);
       this.compacted = this.current - this.historyLimit;
     }
+  }
+
+  record(key: ResourceKey, entry: HistoryEntry, limit: number): void {
+    const before = this.entries.get(rowName(key)) ?? [];
+    this.entries.set(rowName(key), [...before, structuredClone(entry)].slice(-limit));
+  }
+
+  recorded(key: ResourceKey): HistoryEntry[] {
+    return structuredClone(this.entries.get(rowName(key)) ?? []);
+  }
+
+  forget(before: number): boolean {
+    for (const [name, entries] of this.entries) {
+      const left = entries.filter((entry, at) => (supersededAt(entry, entries[at + 1]) ?? before + 1) > before);
+      if (left.length > 0) this.entries.set(name, left);
+      else this.entries.delete(name);
+    }
+    return false;
   }
 
   close(): void {}

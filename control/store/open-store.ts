@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { Log } from '../../shared/log/log.ts';
 import type { EtcdSettings } from './etcd/gateway.ts';
 import { openEtcdStore } from './etcd/store.ts';
+import type { HistorySettings } from './history/history.ts';
 import { openSqliteStore } from './sqlite.ts';
 import type { ResourceStore } from './store.ts';
 
@@ -19,11 +20,17 @@ export interface EtcdPlace {
  * @param file of the embedded store, for which `etcd` is absent
  * @throws StoreError unavailable
  */
-export async function openStore(file: string, etcd: EtcdPlace | undefined, log: Log): Promise<ResourceStore> {
-  if (!etcd) return openSqliteStore(file);
+export async function openStore(
+  file: string,
+  etcd: EtcdPlace | undefined,
+  { history, log }: { history?: HistorySettings | undefined; log: Log },
+): Promise<ResourceStore> {
+  const kept = history ? { history } : {};
+  if (!etcd) return openSqliteStore(file, kept);
   const { settings, prefix, onLost } = etcd;
   return openEtcdStore(settings, {
     prefix,
+    ...kept,
     onTrouble: (error) => log(`store: ${error instanceof Error ? error.message : String(error)}`, 'warn'),
     exclusive: {
       holder: `${hostname()} process ${process.pid}`,

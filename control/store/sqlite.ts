@@ -5,6 +5,8 @@
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore } from './embedded.ts';
+import type { HistoryEntry } from './history/history.ts';
+import { entriesOf, forgetEntries, type HistoryTable, historySchema, recordEntry } from './history/sqlite-history.ts';
 import { openSql, type SqlDatabase, type SqlRow, type SqlStatement, type SqlValue } from './sql.ts';
 import { type ResourceKey, type ResourceStore, type Selection, StoreError, type WatchEvent } from './store.ts';
 
@@ -14,7 +16,7 @@ export interface SqliteOptions extends EmbeddedOptions {
 }
 
 /** Raised with every change of the tables below. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 const schema = `
   CREATE TABLE IF NOT EXISTS resources (
@@ -25,6 +27,7 @@ const schema = `
     revision INTEGER PRIMARY KEY, type TEXT NOT NULL,
     grp TEXT NOT NULL, plural TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL
   );
+  ${historySchema}
   CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   INSERT OR IGNORE INTO counters VALUES ('revision', 1), ('compacted', 0);
   PRAGMA user_version = ${schemaVersion};
@@ -62,8 +65,14 @@ function prepareDatabase(database: SqlDatabase, path: string): void {
       'unavailable',
       `${path}: written by a newer tulle (schema ${found}, this one knows ${schemaVersion})`,
     );
-  database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
+  database.exec(`BEGIN IMMEDIATE; ${schema} ${found === 1 ? historyOfPresent(Date.now()) : ''} COMMIT;`);
 }
+
+/** Version 1 had no history: it begins with the present state of every resource. */
+const historyOfPresent = (now: number) => `
+  INSERT INTO history SELECT grp, plural, namespace, name, json_extract(body, '$.metadata.resourceVersion'), ${now}, NULL, 'Update', NULL,
+    NULL, json_remove(body, '$.status', '$.metadata.managedFields') FROM resources;
+`;
 
 function explain(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
@@ -71,6 +80,12 @@ function explain(error: unknown): string {
 }
 
 class SqliteBackend implements Backend {
+  private readonly table: HistoryTable = {
+    run: (sql, ...values) => this.run(sql, ...values),
+    all: (sql, ...values) => this.all(sql, ...values),
+    encode: (_key, resource) => JSON.stringify(resource),
+    decode: (_key, body) => JSON.parse(String(body)) as Resource,
+  };
   private readonly database: SqlDatabase;
   private readonly statements = new Map<string, SqlStatement>();
   private readonly historyLimit: number;
@@ -140,6 +155,18 @@ class SqliteBackend implements Backend {
     else this.run('INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)', ...values, body);
     this.run('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)', revision, type, ...values, body);
     this.current = revision;
+  }
+
+  record(key: ResourceKey, entry: HistoryEntry, limit: number): void {
+    recordEntry(this.table, key, entry, limit);
+  }
+
+  recorded(key: ResourceKey): HistoryEntry[] {
+    return entriesOf(this.table, key);
+  }
+
+  forget(before: number): boolean {
+    return forgetEntries(this.table, before);
   }
 
   close(): void {

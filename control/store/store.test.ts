@@ -95,6 +95,9 @@ describe('group commit', () => {
         events.push(event);
         rows.set(event.key.name, event.resource);
       },
+      record() {},
+      recorded: () => [],
+      forget: () => false,
       close() {},
     };
     return { log, state, store: new EmbeddedStore(backend) };

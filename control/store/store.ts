@@ -1,5 +1,6 @@
 /** ResourceStore: storage of the control plane's resources. One conformance suite runs against every driver. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { Author, HistoryEntry } from './history/history.ts';
 
 /** Where a resource lives. `namespace` is '' for cluster-scoped kinds. */
 export interface ResourceKey {
@@ -50,13 +51,16 @@ export interface ResourceStore {
   get(key: ResourceKey): Promise<Resource | undefined>;
   /** Sorted by namespace, then name; `revision` is the store's at the moment of the list: watch from it. */
   list(selection: Selection): Promise<{ items: Resource[]; revision: number }>;
-  /** @throws StoreError already-exists */
-  create(key: ResourceKey, resource: Resource): Promise<Resource>;
+  /**
+   * @param author for the history
+   * @throws StoreError already-exists
+   */
+  create(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource>;
   /**
    * Replaces everything but the status, which stays as it is stored.
    * @throws StoreError not-found; conflict when resource.metadata.resourceVersion is set and is not the stored one
    */
-  update(key: ResourceKey, resource: Resource): Promise<Resource>;
+  update(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource>;
   /**
    * Replaces the status and nothing else, as a write to Kubernetes' subresource `status`: another resourceVersion, the same
    * generation.
@@ -65,7 +69,9 @@ export interface ResourceStore {
    */
   updateStatus(key: ResourceKey, status: unknown, precondition?: Precondition): Promise<Resource>;
   /** @throws StoreError not-found; conflict when a precondition does not hold */
-  delete(key: ResourceKey, precondition?: Precondition): Promise<Resource>;
+  delete(key: ResourceKey, precondition?: Precondition, author?: Author): Promise<Resource>;
+  /** What creations, updates and deletions left, newest first; also of a resource that was deleted. Status writes are no part of it. */
+  history(key: ResourceKey): Promise<HistoryEntry[]>;
   /**
    * Every change after `fromRevision`, in order, none missing and none twice, until `signal` aborts (then it ends). Events
    * are not copies: all watchers get the same ones, which must not be changed.

@@ -43,17 +43,18 @@ const SLICES = 'discovery.k8s.io';
 const meshRules = (verbs: readonly string[]): PolicyRule[] =>
   Object.entries(MESH).map(([group, resources]) => ({ apiGroups: [group], resources, verbs }));
 
+const withHistory = (resources: readonly string[]) => resources.flatMap((each) => [each, `${each}/history`]);
 const withStatus = (resources: readonly string[]) => resources.flatMap((each) => [each, `${each}/status`]);
 
 /** No Secrets: who reads them has the identities of gateways and of others. */
 const VIEW: PolicyRule[] = [
-  { apiGroups: [''], resources: [...CORE, 'namespaces', 'events'], verbs: READ },
-  { apiGroups: [SLICES], resources: ['endpointslices'], verbs: READ },
+  { apiGroups: [''], resources: [...withHistory([...CORE, 'namespaces']), 'events'], verbs: READ },
+  { apiGroups: [SLICES], resources: withHistory(['endpointslices']), verbs: READ },
   ...MESH_GROUPS.map((group) => ({ apiGroups: [group], resources: ['*'], verbs: READ })),
   { apiGroups: [CONTROL_GROUP], resources: ['proxies'], verbs: READ },
 ];
 const EDIT: PolicyRule[] = [
-  { apiGroups: [''], resources: ['secrets'], verbs: READ },
+  { apiGroups: [''], resources: withHistory(['secrets']), verbs: READ },
   { apiGroups: [''], resources: [...CORE, 'secrets', 'events'], verbs: WRITE },
   { apiGroups: [''], resources: ['serviceaccounts/token'], verbs: ['create'] },
   { apiGroups: [SLICES], resources: ['endpointslices'], verbs: WRITE },
@@ -61,6 +62,7 @@ const EDIT: PolicyRule[] = [
 ];
 const ADMIN: PolicyRule[] = [
   { apiGroups: [RBAC_GROUP], resources: ['roles', 'rolebindings'], verbs: [...READ, ...WRITE] },
+  { apiGroups: [RBAC_GROUP], resources: ['roles/history', 'rolebindings/history'], verbs: ['get'] },
   { apiGroups: ['authorization.k8s.io'], resources: ['localsubjectaccessreviews'], verbs: ['create'] },
   { apiGroups: [CONTROL_GROUP], resources: ['jointokens'], verbs: ['create', 'list', 'delete'] },
   { apiGroups: [CONTROL_GROUP], resources: ['invitations'], verbs: ['create'] },
@@ -70,7 +72,9 @@ const ADMIN: PolicyRule[] = [
 const MESH_ADMIN: PolicyRule[] = [
   { apiGroups: MESH_GROUPS, resources: ['*'], verbs: [...READ, ...WRITE] },
   { apiGroups: [''], resources: [...withStatus([...CORE, 'namespaces']), 'events'], verbs: [...READ, ...WRITE] },
+  { apiGroups: [''], resources: [...CORE, 'namespaces'].map((each) => `${each}/history`), verbs: ['get'] },
   { apiGroups: [SLICES], resources: ['endpointslices'], verbs: [...READ, ...WRITE] },
+  { apiGroups: [SLICES], resources: ['endpointslices/history'], verbs: ['get'] },
   {
     apiGroups: [CONTROL_GROUP],
     resources: [

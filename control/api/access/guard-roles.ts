@@ -20,13 +20,13 @@ export function guardingRoles(store: ResourceStore, c: Context<ApiEnv>, target: 
     else checkRole(c, target, resource as unknown as Role, stored);
   };
   return overriding(store, {
-    async create(key, resource) {
+    async create(key, resource, author) {
       await check(key, resource);
-      return store.create(key, resource);
+      return store.create(key, resource, author);
     },
-    async update(key, resource) {
+    async update(key, resource, author) {
       await check(key, resource, await store.get(key));
-      return store.update(key, resource);
+      return store.update(key, resource, author);
     },
   });
 }

@@ -3,6 +3,7 @@ import { type Context, Hono, type Next } from 'hono';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import type { ApiEnv } from '../caller.ts';
 import { wantsTable } from '../resources/answer.ts';
+import { HISTORY_API_VERSION, HISTORY_KIND } from '../resources/history/history.ts';
 import { apiVersionOf, hasStatus, isDeletedTogether } from '../resources/kinds.ts';
 import { pathNotFound } from '../resources/status.ts';
 import { AGGREGATED_TYPE, groupDiscoveryList, wantsAggregated } from './aggregated-discovery.ts';
@@ -83,6 +84,13 @@ const statusOf = ({ plural, namespaced, kind }: ServedKind) => ({
   verbs: STATUS_VERBS,
 });
 
+/** Of Tulle's own: kinds that only reviews have are not stored, nor are definitions. */
+const isStored = ({ verbs }: ServedKind) => verbs.includes('update');
+const historyOf = ({ plural, namespaced }: ServedKind) => ({
+  ...{ name: `${plural}/history`, singularName: '', namespaced, kind: HISTORY_KIND },
+  ...{ group: HISTORY_API_VERSION.split('/')[0], version: HISTORY_API_VERSION.split('/')[1], verbs: ['get'] },
+});
+
 function resourceList(kinds: readonly ServedKind[], group: string, version: string) {
   const served = kinds.filter((kind) => kind.group === group && kind.versions.includes(version));
   if (served.length === 0) throw pathNotFound();
@@ -97,6 +105,7 @@ function resourceList(kinds: readonly ServedKind[], group: string, version: stri
       categories: kind.categories,
     },
     ...(hasStatus(kind) ? [statusOf(kind)] : []),
+    ...(isStored(kind) ? [historyOf(kind)] : []),
   ]);
   return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf(group, version), resources };
 }

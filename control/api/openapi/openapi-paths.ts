@@ -1,6 +1,7 @@
 /** The paths of a kind in OpenAPI: what `resources.ts` answers, with the parameters it reads. */
 import type { Kind } from '../../../shared/resources/kind.ts';
 import { hasStatus, isDeletedTogether } from '../resources/kinds.ts';
+import { historyOperation, historySchemas } from './openapi-history.ts';
 import type { Json } from './openapi-schema.ts';
 
 /** Schemas that operations refer to, beside those of the kinds. */
@@ -66,6 +67,10 @@ export function pathsOf(kind: Kind, version: string, schema: string): Json {
       put: operation('put', { accepts: BODIES }),
       patch: operation('patch', { accepts: [...patches, APPLY] }),
       delete: operation('delete', { accepts: BODIES }),
+    },
+    [`${collection}/{name}/history`]: {
+      parameters: item,
+      get: historyOperation(operation('get', { suffix: 'History' }), schema),
     },
     ...(hasStatus(kind) && {
       [`${collection}/{name}/status`]: {
@@ -181,6 +186,7 @@ export function listSchema(kind: Kind, version: string, schema: string): Json {
 const text = (description: string) => ({ type: 'string', description });
 
 export const metaSchemas: Readonly<Record<string, Json>> = {
+  ...historySchemas,
   [LIST_META]: {
     type: 'object',
     properties: {

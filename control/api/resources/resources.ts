@@ -3,6 +3,7 @@ import { type Context, Hono } from 'hono';
 import { guardingRoles } from '../access/guard-roles.ts';
 import type { ApiEnv } from '../caller.ts';
 import { Neighbours } from '../neighbours.ts';
+import { authored, getHistory } from './history/history.ts';
 import { findTarget, hasStatus, type Target } from './kinds.ts';
 import { pretending } from './lifecycle/pretend.ts';
 import { Pages } from './listing/paging.ts';
@@ -30,7 +31,7 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
   const on = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) => (c: C) => {
     const target = findTarget(routes.kinds.kinds, c.req.param() as Record<string, string>);
     const store = c.req.queries('dryRun') ? pretending(routes.store) : routes.store;
-    return handler({ ...routes, store: guardingRoles(store, c, target) }, c, target);
+    return handler({ ...routes, store: guardingRoles(authored(store, c), c, target) }, c, target);
   };
   const onStatus = (handler: (routes: Api, c: C, target: Target) => Promise<Response>) =>
     on((dependencies, c, target) => {
@@ -52,6 +53,8 @@ export function resourceApi(given: ResourceRoutes): Hono<ApiEnv> {
       app.patch(`${collection}/:name`, on(patchOrApply));
       app.delete(`${collection}/:name`, on(remove));
       app.all(`${collection}/:name`, on(refuse));
+      app.get(`${collection}/:name/history`, on(getHistory));
+      app.all(`${collection}/:name/history`, on(refuse));
       const status = `${collection}/:name/status`;
       app.get(status, onStatus(get));
       app.put(status, onStatus(replaceStatus));

@@ -25,9 +25,9 @@ const unescaped = (segment: string): string =>
 export class ResourceKeys {
   private readonly root: string;
 
-  /** @param prefix starts with '/' and does not end with one */
-  constructor(prefix: string) {
-    this.root = `${prefix}/resources/`;
+  /** @param prefix starts with '/' and does not end with one @param folder of all names */
+  constructor(prefix: string, folder = 'resources') {
+    this.root = `${prefix}/${folder}/`;
   }
 
   nameOf({ group, plural, namespace, name }: ResourceKey): string {

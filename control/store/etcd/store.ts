@@ -4,6 +4,14 @@
  * linearizable, so that neither depends on what another control plane or a member that is behind believes.
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
+import {
+  type Author,
+  HISTORY,
+  type HistoryEntry,
+  type HistoryOperation,
+  type HistorySettings,
+  isHistoric,
+} from '../history/history.ts';
 import { compareKeys, selects } from '../selects.ts';
 import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampStatus, stampUpdated } from '../stamp.ts';
 import {
@@ -20,6 +28,7 @@ import { EtcdError } from './etcd-error.ts';
 import { EventFeed, type FollowEvents, type Followed } from './feed.ts';
 import { type Change, follow } from './follow.ts';
 import { type Called, EtcdGateway, type EtcdSettings } from './gateway.ts';
+import { EtcdHistory } from './history.ts';
 import { decodeResource, encodeResource, fromBase64, ResourceKeys, toBase64 } from './keys.ts';
 import { type Fence, HeldError, LeasedKey, type LeaseOptions } from './lease.ts';
 
@@ -28,6 +37,8 @@ export interface EtcdStoreOptions {
   prefix: string;
   /** Revisions kept for watchers; default: defaultHistoryLimit. */
   historyLimit?: number;
+  /** Of resources; default: HISTORY. */
+  history?: HistorySettings;
   now?: () => Date;
   newUid?: () => string;
   /** Called with what the store recovers from by itself, such as a watch that moves to another member. */
@@ -44,6 +55,13 @@ const RECENT_EVENTS = 1024;
 const EVENTS_PER_READ = 128;
 /** A write whose precondition is only that nothing changed since it read is attempted again so often. */
 const WRITE_ATTEMPTS = 20;
+
+/** What a write adds to the history. */
+interface NewEntry {
+  operation: HistoryOperation;
+  resource: Resource;
+  author: Author | undefined;
+}
 
 interface Stored {
   resource: Resource;
@@ -96,6 +114,7 @@ class EtcdStore implements ResourceStore {
   private readonly newUid: () => string;
   private readonly feed: EventFeed;
   private readonly compactor: Compactor;
+  private readonly entries: EtcdHistory;
   private readonly writing = new Set<Promise<unknown>>();
   private closed = false;
 
@@ -113,6 +132,8 @@ class EtcdStore implements ResourceStore {
     this.newUid = options.newUid ?? (() => crypto.randomUUID());
     const onTrouble = options.onTrouble ?? (() => {});
     this.compactor = new Compactor(gateway, options.historyLimit ?? DEFAULT_HISTORY, onTrouble);
+    const { prefix, history = HISTORY } = options;
+    this.entries = new EtcdHistory(gateway, { prefix, settings: history, now: this.now, onTrouble });
     this.feed = new EventFeed({
       follow: this.follow,
       // What watchers of a control plane that was restarted ask for is mostly in memory then.
@@ -143,21 +164,29 @@ class EtcdStore implements ResourceStore {
     return numberOf(answer.header.revision);
   }
 
-  create(key: ResourceKey, resource: Resource): Promise<Resource> {
+  async history(key: ResourceKey): Promise<HistoryEntry[]> {
+    return (await this.reading(() => this.entries.list(key))).reverse();
+  }
+
+  create(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource> {
     const copy = structuredClone(resource);
     return this.write(async () => {
       const created = stampCreated(key, copy, { revision: 0, now: this.now(), uid: this.newUid() });
       const value = encodeResource(created);
-      const { answer, repeated } = await this.transact(key, 0, value);
+      const { answer, repeated } = await this.transact(key, 0, value, {
+        operation: 'Create',
+        resource: created,
+        author,
+      });
       const revision = answer.succeeded ? numberOf(answer.header.revision) : ownRevision(answer, repeated, value);
       if (revision === undefined) throw new StoreError('already-exists', `${describeKey(key)} already exists`);
       return decodeResource(value, revision);
     });
   }
 
-  update(key: ResourceKey, resource: Resource): Promise<Resource> {
+  update(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource> {
     const copy = structuredClone(resource);
-    return this.write(() => this.change(key, (stored) => stampUpdated(key, stored, copy, 0)));
+    return this.write(() => this.change(key, (stored) => stampUpdated(key, stored, copy, 0), { author }));
   }
 
   updateStatus(key: ResourceKey, status: unknown, precondition?: Precondition): Promise<Resource> {
@@ -167,12 +196,13 @@ class EtcdStore implements ResourceStore {
     );
   }
 
-  delete(key: ResourceKey, precondition?: Precondition): Promise<Resource> {
+  delete(key: ResourceKey, precondition?: Precondition, author?: Author): Promise<Resource> {
     return this.write(async () => {
       let stored = await this.mustRead(key);
       for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt++) {
         checkPrecondition(key, stored.resource, precondition);
-        const { answer, repeated } = await this.transact(key, stored.revision, undefined);
+        const deletion = { operation: 'Delete', resource: stored.resource, author } as const;
+        const { answer, repeated } = await this.transact(key, stored.revision, undefined, deletion);
         const now = currentOf(answer);
         // An attempt that was not answered has deleted it, or another writer has: it is absent, as was asked.
         if (answer.succeeded || (repeated && !now))
@@ -203,7 +233,7 @@ class EtcdStore implements ResourceStore {
         this.checkOpen();
         this.compactor.check(cursor);
         if (!this.feed.covers(cursor)) {
-          for await (const event of this.history(cursor, signal)) {
+          for await (const event of this.eventsAfter(cursor, signal)) {
             cursor = event.revision;
             if (selects(wanted, event.key)) yield event;
             if (this.feed.covers(cursor)) break;
@@ -235,6 +265,7 @@ class EtcdStore implements ResourceStore {
     this.closed = true;
     await Promise.allSettled(this.writing);
     this.feed.close();
+    this.entries.close();
     await this.lock?.release();
     this.gateway.close();
   }
@@ -263,7 +294,7 @@ class EtcdStore implements ResourceStore {
   }
 
   /** Events that are older than the feed. @throws StoreError gone */
-  private async *history(after: number, signal: AbortSignal): AsyncGenerator<WatchEvent> {
+  private async *eventsAfter(after: number, signal: AbortSignal): AsyncGenerator<WatchEvent> {
     const ended = new AbortController();
     const end = () => ended.abort();
     signal.addEventListener('abort', end);
@@ -314,15 +345,24 @@ class EtcdStore implements ResourceStore {
   }
 
   /** Reads, computes what to write, and writes it unless the resource has changed meanwhile: then it begins again. */
-  private async change(key: ResourceKey, next: (stored: Resource) => Resource | undefined): Promise<Resource> {
+  private async change(
+    key: ResourceKey,
+    next: (stored: Resource) => Resource | undefined,
+    by?: { author: Author | undefined },
+  ): Promise<Resource> {
     let stored = await this.mustRead(key);
     for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt++) {
       const resource = next(stored.resource);
       if (!resource) return stored.resource;
       const value = encodeResource(resource);
-      const { answer, repeated } = await this.transact(key, stored.revision, value);
+      const historic = by && isHistoric(stored.resource, resource);
+      const entry = historic ? { operation: 'Update' as const, resource, author: by.author } : undefined;
+      const { answer, repeated } = await this.transact(key, stored.revision, value, entry);
       const revision = answer.succeeded ? numberOf(answer.header.revision) : ownRevision(answer, repeated, value);
-      if (revision !== undefined) return decodeResource(value, revision);
+      if (revision !== undefined) {
+        if (entry) this.entries.updated(key);
+        return decodeResource(value, revision);
+      }
       const now = currentOf(answer);
       if (!now) throw notFound(key);
       stored = now;
@@ -331,7 +371,13 @@ class EtcdStore implements ResourceStore {
   }
 
   /** Writes `value`, or deletes where there is none, if the key's mod revision is `revision` (0: absent); else reads it. */
-  private async transact(key: ResourceKey, revision: number, value: string | undefined): Promise<Called<TxnAnswer>> {
+  private async transact(
+    key: ResourceKey,
+    revision: number,
+    value: string | undefined,
+    entry: NewEntry | undefined,
+  ): Promise<Called<TxnAnswer>> {
+    const recorded = entry && this.entries.put(key, entry.operation, entry.resource, entry.author);
     const name = toBase64(this.keys.nameOf(key));
     const fence = this.lock?.fence;
     const called = await this.gateway.call<TxnAnswer>('/v3/kv/txn', {
@@ -341,7 +387,10 @@ class EtcdStore implements ResourceStore {
           ? [{ key: fence.key, target: 'CREATE', result: 'EQUAL', create_revision: String(fence.revision) }]
           : []),
       ],
-      success: [value === undefined ? { request_delete_range: { key: name } } : { request_put: { key: name, value } }],
+      success: [
+        value === undefined ? { request_delete_range: { key: name } } : { request_put: { key: name, value } },
+        ...(recorded ? [{ request_put: recorded }] : []),
+      ],
       failure: [{ request_range: { key: name } }, ...(fence ? [{ request_range: { key: fence.key } }] : [])],
     });
     if (fence && !called.answer.succeeded) checkFence(called.answer, fence);

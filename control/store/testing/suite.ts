@@ -4,10 +4,12 @@
  */
 import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict';
 import type { Resource } from '../../../shared/resources/resource.ts';
+import type { HistorySettings } from '../history/history.ts';
 import type { ResourceKey, ResourceStore, Selection, StoreErrorCode, WatchEvent } from '../store.ts';
 
 export interface StoreSettings {
   historyLimit?: number;
+  history?: HistorySettings;
   now?: () => Date;
 }
 
@@ -44,6 +46,13 @@ async function take(store: ResourceStore, selection: Selection, from: number, co
 const brief = (events: WatchEvent[]) => events.map((event) => `${event.type} ${event.key.name}`);
 const nextOf = (store: ResourceStore, from: number) =>
   store.watch({}, from, new AbortController().signal)[Symbol.asyncIterator]().next();
+
+let clockAt = 0;
+/** A clock that stays where `setClock` sets it: cases run one after the other. */
+const clock = () => () => new Date(clockAt);
+const setClock = (time: string) => {
+  clockAt = Date.parse(time);
+};
 
 export const storeCases: StoreCase[] = [
   {
@@ -320,6 +329,78 @@ export const storeCases: StoreCase[] = [
         })(),
         'gone',
       );
+    },
+  },
+  {
+    name: 'history has who wrote what and when, newest first, without status; also of what was deleted',
+    async run(store) {
+      const author = { user: 'jane', manager: 'kubectl' };
+      const created = await store.create(keyOf('a'), service('a'), author);
+      await store.updateStatus(keyOf('a'), { ready: true });
+      const next = service('a', { ports: [] });
+      next.metadata.managedFields = [{ manager: 'kubectl' }];
+      const updated = await store.update(keyOf('a'), next);
+      await store.update(keyOf('a'), {
+        ...updated,
+        metadata: { ...updated.metadata, managedFields: [{ manager: 'x' }] },
+      });
+      const deleted = await store.delete(keyOf('a'), {}, { user: 'joe', manager: 'tulle' });
+      await store.create(keyOf('b'), service('b'));
+      const entries = await store.history(keyOf('a'));
+      deepEqual(
+        entries.map(({ revision, operation, author: by }) => [String(revision), operation, by?.user, by?.manager]),
+        [
+          [deleted.metadata.resourceVersion, 'Delete', 'joe', 'tulle'],
+          [updated.metadata.resourceVersion, 'Update', undefined, undefined],
+          [created.metadata.resourceVersion, 'Create', 'jane', 'kubectl'],
+        ],
+      );
+      deepEqual(
+        entries.map(({ resource }) => resource?.spec),
+        [{ ports: [] }, { ports: [] }, { ports: [{ port: 80 }] }],
+      );
+      ok(entries.every(({ time }) => Math.abs(time - Date.now()) < 60_000));
+      ok(
+        entries.every(({ resource }) => resource && !('status' in resource) && !('managedFields' in resource.metadata)),
+      );
+      equal(entries[1]?.resource?.metadata.resourceVersion, updated.metadata.resourceVersion);
+      deepEqual(await store.history(keyOf('c')), []);
+    },
+  },
+  {
+    name: 'history holds so many entries of a resource, the newest',
+    settings: { history: { retentionMs: 3_600_000, perResource: 3 } },
+    async run(store) {
+      await store.create(keyOf('a'), service('a', { at: 0 }));
+      for (let at = 1; at < 12; at++) await store.update(keyOf('a'), service('a', { at }));
+      const specs = (await store.history(keyOf('a'))).map(({ resource }) => resource?.spec);
+      deepEqual(specs, [{ at: 11 }, { at: 10 }, { at: 9 }]);
+    },
+  },
+  {
+    name: 'history holds the present state, and what was superseded within its time',
+    settings: { history: { retentionMs: 3_600_000, perResource: 20 }, now: clock() },
+    async run(store) {
+      const specs = async (name: string) => (await store.history(keyOf(name))).map(({ resource }) => resource?.spec);
+      setClock('2026-03-04T00:00:00Z');
+      await store.create(keyOf('a'), service('a', { at: 0 }));
+      await store.create(keyOf('b'), service('b', { at: 0 }));
+      setClock('2026-03-04T05:00:00Z');
+      await store.update(keyOf('a'), service('a', { at: 1 }));
+      await store.delete(keyOf('b'));
+      deepEqual(await specs('a'), [{ at: 1 }, { at: 0 }]);
+      deepEqual(await specs('b'), [{ at: 0 }, { at: 0 }]);
+      setClock('2026-03-04T06:00:00Z');
+      deepEqual(await specs('a'), [{ at: 1 }]);
+      deepEqual(await specs('b'), []);
+    },
+  },
+  {
+    name: 'no history where its time is 0',
+    settings: { history: { retentionMs: 0, perResource: 20 } },
+    async run(store) {
+      await store.create(keyOf('a'), service('a'));
+      deepEqual(await store.history(keyOf('a')), []);
     },
   },
   {

@@ -12,7 +12,12 @@ const MAX_BYTES = 128;
 export function managerOf(c: Context): string {
   const named = c.req.query('fieldManager') ?? '';
   mustBeValid(named);
-  return named === '' ? fromUserAgent(c.req.header('user-agent') ?? '') || 'unknown' : named;
+  return named === '' ? agentOf(c) : named;
+}
+
+/** The User-Agent up to its first "/". */
+export function agentOf(c: Context): string {
+  return fromUserAgent(c.req.header('user-agent') ?? '') || 'unknown';
 }
 
 /** @throws ApiError 422 when it is absent or not valid */
