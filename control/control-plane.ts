@@ -32,6 +32,7 @@ import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { workloadHealthRoutes } from './api/workload-health.ts';
+import { type AuditSettings, isAuditFile, openAuditLog } from './audit/open-audit-log.ts';
 import { Accounts } from './ca/accounts.ts';
 import { openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
@@ -115,6 +116,8 @@ export interface ControlPlaneOptions {
   issuerKeys?: Partial<IssuerKeysSettings>;
   /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
   installFiles?: string | undefined;
+  /** Default: there is no audit log. */
+  audit?: AuditSettings | undefined;
   /** Where `/metrics` is served; absent: nowhere. */
   monitoring?: { readonly address: string; readonly port: number };
   version: string;
@@ -133,13 +136,15 @@ export interface ControlPlane {
   readonly adminToken: string | undefined;
   /** What the control API serves: method (`ALL`: every one) and path as hono writes them. */
   readonly routes: readonly { readonly method: string; readonly path: string }[];
+  /** Opens the file of the audit log again, which another program has moved. */
+  reopenLogs(): void;
   stop(): Promise<void>;
 }
 
 /** @throws Error in one line naming what is in the way: port in use, data locked by another process, broken key files */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { data, log } = options;
-  await openDataFolder(data);
+  await openDataFolder(data, (name) => isAuditFile(options.audit, data, name));
   const report = (error: unknown) =>
     log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
@@ -222,6 +227,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       now: Date.now,
     });
     processMetrics(metrics);
+    const audit = options.audit && (await openAuditLog(options.audit, { metrics, log }));
+    if (audit) undo.splice(1, 0, () => audit.close());
     const events = eventsTo(counted, controlLog(log, Date.now));
     const cleanupMs = (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000;
     const registrations = new Registrations({
@@ -332,6 +339,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ...bearers,
       version: options.version,
       events,
+      audit,
       report,
     });
     app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
@@ -378,6 +386,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       trustBundle: authority.trustBundle,
       adminToken: admin.created,
       routes: app.routes.map(({ method, path }) => ({ method, path })),
+      reopenLogs: () => audit?.reopen(),
       stop: () => unwind(undo),
     };
   } catch (error) {
@@ -388,12 +397,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
 const OWN =
-  /^((resources|joins|join-evidence)\.sqlite.*|ca|join-tokens|revocations\.json|(admin|scrape)-token\.sha256|jwt-key\.pem|service-account-key\.pem|user-tokens\.json|issuer-keys\.json|lost\+found)$/;
+  /^((resources|joins|join-evidence)\.sqlite.*|ca|join-tokens|revocations\.json|(admin|scrape)-token\.sha256|jwt-key\.pem|service-account-key\.pem|user-tokens\.json|issuer-keys\.json|audit[^/]*\.log|lost\+found)$/;
 
-/** Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
-async function openDataFolder(data: string): Promise<void> {
+/** @param isLog of a file that is kept there as well. Made when absent, closed to others. @throws Error where it holds what is not ours: its mode is not ours to change then */
+async function openDataFolder(data: string, isLog: (name: string) => boolean): Promise<void> {
   await makePrivateFolder(data);
-  const foreign = (await readdir(data)).find((name) => !OWN.test(name) && !name.startsWith('.'));
+  const foreign = (await readdir(data)).find((name) => !OWN.test(name) && !name.startsWith('.') && !isLog(name));
   if (foreign !== undefined)
     throw new Error(`data folder ${data} holds other files ("${foreign}"): name an empty or new folder with --data`);
   await chmod(data, 0o700);

@@ -117,6 +117,7 @@ const planes: Record<string, string[][]> = {
     ['discovery/', 'jwks/', 'lifecycle/', 'status/', 'join/'],
     // Users of the API, and what they may do.
     ['access/'],
+    ['audit/'],
     ['api/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],

@@ -1,9 +1,11 @@
 /** The control API: Kubernetes' REST paths over a ResourceStore. */
 import { Hono } from 'hono';
+import type { AuditLog } from '../audit/audit-log.ts';
 import type { ResourceKey, ResourceStore } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
-import { requirePathAccess } from './access/permission.ts';
+import { auditing, auditReceived } from './access/audit.ts';
+import { refuseRevoked, requirePathAccess } from './access/permission.ts';
 import { reviewRoutes, type TokenHolder } from './access/reviews.ts';
 import { secureHeaders } from './access/secure-headers.ts';
 import { type Authentication, authenticate } from './auth.ts';
@@ -30,6 +32,8 @@ export interface ApiDependencies extends Authentication {
   neighbours?: Neighbours;
   /** Ends the watches at a stop. */
   watches?: OpenWatches;
+  /** Default: there is none. */
+  audit?: AuditLog | undefined;
   events?: Pick<ControlEvents, 'answered'>;
   /** Reports internal errors; details are not sent to clients. Must not throw. */
   report?: (error: unknown) => void;
@@ -65,9 +69,12 @@ export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>({ strict: false });
   app.onError(respondToError(report));
   app.notFound((c) => c.json(pathNotFound().toStatus(), 404));
+  if (dependencies.audit) app.use('*', auditing(dependencies.audit));
   if (dependencies.events) app.use('*', observe(dependencies.events));
   app.use('*', secureHeaders);
+  app.use('*', refuseRevoked);
   app.use('*', authenticate(dependencies));
+  if (dependencies.audit) app.use('*', auditReceived(dependencies.audit));
   app.use('/', requirePathAccess);
   for (const base of ['/api', '/apis', '/openapi']) app.use(`${base}/*`, requirePathAccess);
   app.get('/version', (c) => c.json(versionDocument(version)));

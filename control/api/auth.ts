@@ -93,6 +93,8 @@ export function authenticate(given: Authentication): MiddlewareHandler<ApiEnv> {
 function impersonated(c: Context<ApiEnv>, caller: Caller): Caller {
   const requests = requestsOf(c.req.raw.headers);
   for (const attributes of requests) requireAccess(c, attributes, caller);
+  c.set('impersonation', c.get('decisions') ?? []);
+  c.set('decisions', []);
   if (caller.kind !== 'user') throw unauthorized();
   const { kind: _, impersonator: _none, ...impersonator } = caller;
   return { kind: 'user', ...impersonatedUser(requests), impersonator };

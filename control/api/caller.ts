@@ -27,7 +27,7 @@ export type Caller =
       certificate?: PeerCertificate;
     };
 
-/** How a request was authorized, for the audit log. */
+/** How a request was authorized, or one part of an impersonation. */
 export interface Decision {
   readonly attributes: Attributes;
   /** undefined: it was forbidden. */
@@ -48,8 +48,24 @@ export interface ApiEnv {
     remoteAddress?: string;
     /** Memory for the bodies of requests; absent: no limit of all together. */
     bodies?: BodyBudget;
+    /** Why requests with this client certificate are refused: its join was revoked. */
+    refusal?: string;
+    /** Calls when the answer was sent, or its client has disconnected. */
+    onClosed?: (listener: () => void) => void;
     /** Says that the caller proved an identity otherwise: its connection counts as that identity's. */
     authenticated?: (identity: string) => void;
   };
-  Variables: { caller: Caller; authorizer?: Authorizer; decision?: Decision; dryRun?: boolean };
+  Variables: {
+    caller: Caller;
+    authorizer?: Authorizer;
+    /** When the request was received (milliseconds since the epoch, with fractions), and the id of its audit events. */
+    audit?: { readonly auditID: string; readonly received: number };
+    /** Of the request, without those of `impersonation`. */
+    decisions?: readonly Decision[];
+    /** That the caller may act as the user that it names. */
+    impersonation?: readonly Decision[];
+    /** The name of the resource that the body of a POST has. */
+    objectName?: string;
+    dryRun?: boolean;
+  };
 }

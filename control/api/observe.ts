@@ -29,7 +29,7 @@ const nameOf = (caller: Caller | undefined): string =>
   caller === undefined || caller.kind === 'anonymous' ? 'anonymous' : callerName(caller);
 
 /** What the client got to read; details of internal errors are logged by themselves. */
-function reasonOf(error: Error | undefined, status: number): string | undefined {
+export function reasonOf(error: Error | undefined, status: number): string | undefined {
   if (status < 400) return undefined;
   return error instanceof ApiError || status < 500 ? error?.message : undefined;
 }

@@ -14,13 +14,14 @@ import { parseAllowedHosts } from '../jwks/allowed-addresses.ts';
 import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import type { HistorySettings } from '../store/history/history.ts';
 import { CLEANUP_SECONDS } from '../workloads/registrations.ts';
+import { type AuditFlags, auditOf } from './access/audit-flags.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
 import { etcdOf, type StoreFlags } from './etcd/etcd-flags.ts';
 import { installFolder } from './machine/install-folder.ts';
 import { colour } from './output.ts';
 
-export interface ControlFlags extends StoreFlags {
+export interface ControlFlags extends StoreFlags, AuditFlags {
   data: string;
   historyRetention: string;
   historyLimit: string;
@@ -175,7 +176,12 @@ function caFolder(folder: string | undefined): string | undefined {
   throw new CliError(`--ca-certs ${folder}: has no ${missing.join(', ')}; leave the flag out to have a CA made`);
 }
 
-/** Runs until SIGTERM or SIGINT. */
+/** A control plane outlives the reader of its audit log, as that of its log; lines that are lost are counted. */
+function outliveStdout(): void {
+  process.stdout.removeAllListeners('error').on('error', () => {});
+}
+
+/** Runs until SIGTERM or SIGINT. SIGHUP opens the file of the audit log again. */
 export async function runControl(flags: ControlFlags): Promise<void> {
   const names = flags.serverName ?? [];
   const log = lineLog({
@@ -185,6 +191,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     now: Date.now,
   });
   const etcd = etcdOf(flags);
+  const audit = auditOf(flags);
   const lost = Promise.withResolvers<never>();
   // It may be lost before anything waits for that.
   lost.promise.catch(() => {});
@@ -210,10 +217,13 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     minTlsVersion: flags.tlsMinVersion === 'VersionTLS12' ? 'TLSv1.2' : 'TLSv1.3',
     workloadCleanup: workloadCleanup(flags),
     issuerKeys: issuerKeys(flags),
+    audit,
     installFiles: installFolder(flags.installFiles),
     version: pkg.version,
     log,
   });
+  if (audit?.path === '-') outliveStdout();
+  else if (audit) process.on('SIGHUP', () => plane.reopenLogs());
   // A reader of the next lines may stop this process at once.
   const stopped = new Promise<void>((stop) => process.once('SIGTERM', stop).once('SIGINT', stop));
   if (flags.announce) {

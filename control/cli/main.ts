@@ -2,6 +2,7 @@
 import './compile-cache.mjs';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
+import { auditOptions } from './access/audit-flags.ts';
 import { CliError } from './cli-error.ts';
 import {
   type ClientFlags,
@@ -80,7 +81,7 @@ files(compile, 'the resources')
     });
   });
 
-program
+const control = program
   .command('control')
   .description('Run the control plane: control API, certificate authority, discovery.')
   .option('--data <folder>', 'where resources, keys and tokens are kept', './tulle-data')
@@ -151,11 +152,11 @@ program
     '--install-files <folder>',
     'what machines that join download: the folder install of a build (default: that of this package)',
   )
-  .option('--announce', 'print one JSON line with address and port once ready')
-  .action(async (flags) => {
-    const { runControl } = await import('./control.ts');
-    await runControl(flags);
-  });
+  .option('--announce', 'print one JSON line with address and port once ready');
+auditOptions(control).action(async (flags) => {
+  const { runControl } = await import('./control.ts');
+  await runControl(flags);
+});
 
 program
   .command('proxy')

@@ -4,7 +4,7 @@ import type { Attributes } from '../../access/attributes.ts';
 import { CONTROL_GROUP, type ControlResource } from '../../access/permissions.ts';
 import { attributesOf } from '../../access/request-attributes.ts';
 import type { ApiEnv, Caller, UserCaller } from '../caller.ts';
-import { unauthorized } from '../resources/status.ts';
+import { forbidden, unauthorized } from '../resources/status.ts';
 import { accessForbidden } from './forbidden.ts';
 
 /** As errors and logs name a caller. */
@@ -23,11 +23,17 @@ export function requireAccess(
   caller: Caller = c.get('caller'),
 ): UserCaller {
   const reason = caller.kind === 'user' ? c.get('authorizer')?.allows(caller, attributes) : undefined;
-  c.set('decision', { attributes, reason });
+  c.set('decisions', [...(c.get('decisions') ?? []), { attributes, reason }]);
   if (caller.kind === 'anonymous') throw unauthorized();
   if (caller.kind !== 'user' || reason === undefined) throw accessForbidden(callerName(caller), attributes);
   return caller;
 }
+
+/** The join of the client certificate was revoked. @throws ApiError 403 with the reason */
+export const refuseRevoked: MiddlewareHandler<ApiEnv> = async function refuseRevoked(c, next) {
+  if (c.env?.refusal !== undefined) throw forbidden(c.env.refusal);
+  await next();
+};
 
 /** A path of the Kubernetes API. @throws ApiError 401, 403 */
 export const requirePathAccess: MiddlewareHandler<ApiEnv> = async function requirePathAccess(c, next) {

@@ -32,6 +32,7 @@ export async function create({ store, kinds, neighbours }: Api, c: C, target: Ta
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates));
   if (admitted.resource.metadata.resourceVersion)
     throw badRequest('resourceVersion should not be set on objects to be created');
+  c.set('objectName', admitted.target.name);
   await warn(c, neighbours, admitted);
   await mustTakeContent(store, kinds, admitted.target);
   const given = managedFieldsOf(value);

@@ -59,7 +59,8 @@ async function answer(
   if (!request) return plain(reply, 400, 'bad request');
   let response: Response;
   try {
-    response = await fetch(request, bindings(message));
+    const onClosed = (listener: () => void) => void reply.once('close', listener);
+    response = await fetch(request, { ...bindings(message), onClosed });
   } catch {
     // The application logs its errors; clients get no details.
     return plain(reply, 500, 'internal error');

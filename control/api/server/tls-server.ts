@@ -16,7 +16,6 @@ import type { Authority, ServerCertificate } from '../../ca/authority.ts';
 import { type Joins, revokedError } from '../../ca/joins.ts';
 import { limitedLog } from '../../telemetry/limited-log.ts';
 import type { ApiEnv } from '../caller.ts';
-import { forbidden } from '../resources/status.ts';
 import { BodyBudget } from './body-budget.ts';
 import { type ClientIdentity, verifyClientChain } from './client-chain.ts';
 import { ConnectionCounts, type ConnectionLimits, type Place } from './connection-limits.ts';
@@ -49,7 +48,7 @@ export interface TlsServerOptions {
   /** Port 0: chosen by the kernel. */
   listen: { address: string; port: number };
   authority: Authority;
-  /** Requests with certificates of revoked joins are refused, and held ones ended. Default: there are none. */
+  /** Requests with certificates of revoked joins get a `refusal`, and held ones are ended. Default: there are none. */
   joins?: Pick<Joins, 'ofSerial' | 'touch' | 'onRevoked'>;
   fetch: FetchHandler;
   /** Names and addresses the server is reached by, besides localhost, 127.0.0.1 and ::1. */
@@ -114,7 +113,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     connectionsCheckingInterval: timeouts.checkMs,
   });
   http.maxHeadersCount = MAX_HEADERS;
-  serveFetch(http, nodeListener(joins ? refusingRevoked(options.fetch, joins) : options.fetch, bindings, stop.signal));
+  serveFetch(http, nodeListener(joins ? markingRevoked(options.fetch, joins) : options.fetch, bindings, stop.signal));
   // `noDelay` of the HTTP server is for sockets that it accepts itself. Without it here every second write of an answer
   // waits for the client's delayed ACK, 40 ms.
   const tls = createServer({ ...tlsOptions(certificate, options), noDelay: true });
@@ -249,12 +248,11 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   };
 }
 
-/** A request with a revoked certificate is answered with the reason. */
-function refusingRevoked(fetch: FetchHandler, joins: Pick<Joins, 'ofSerial'>): FetchHandler {
+/** A request with a revoked certificate has the reason why it is to be refused. */
+function markingRevoked(fetch: FetchHandler, joins: Pick<Joins, 'ofSerial'>): FetchHandler {
   return (request, env) => {
     const join = joins.ofSerial(env.peerCertificate?.serial ?? '');
-    if (join?.revoked === undefined) return fetch(request, env);
-    return Response.json(forbidden(revokedError(join).message).toStatus(), { status: 403 });
+    return fetch(request, join?.revoked === undefined ? env : { ...env, refusal: revokedError(join).message });
   };
 }
 
