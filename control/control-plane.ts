@@ -7,6 +7,8 @@ import type { Resource } from '../shared/resources/resource.ts';
 import type { Feature } from '../shared/xds/discovery.ts';
 import { authorizer } from './access/authorizer.ts';
 import { bearerTokens } from './access/bearer-tokens.ts';
+import type { OidcSettings } from './access/oidc/oidc-users.ts';
+import { openOidc } from './access/oidc/open-oidc.ts';
 import { createBuiltinRoles } from './access/rbac/builtin-roles.ts';
 import { RbacFollower } from './access/rbac/follow-rbac.ts';
 import { openServiceAccountTokens } from './access/service-account-tokens.ts';
@@ -116,6 +118,8 @@ export interface ControlPlaneOptions {
   issuerKeys?: Partial<IssuerKeysSettings>;
   /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
   installFiles?: string | undefined;
+  /** Whose ID tokens users may present. Default: those of no provider. */
+  oidc?: OidcSettings | undefined;
   /** Default: there is no audit log. */
   audit?: AuditSettings | undefined;
   /** Where `/metrics` is served; absent: nowhere. */
@@ -307,7 +311,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       store,
       checkAccount: (account) => accounts.check(account),
     });
-    const bearers = bearerTokens({ userTokens, accountTokens });
+    const { allowedHosts, refreshMs } = { ...ISSUER_KEYS, ...options.issuerKeys };
+    const oidc = options.oidc && openOidc(options.oidc, { allowedHosts, refreshMs, log });
+    const bearers = bearerTokens({ userTokens, accountTokens, ...(oidc && { oidc }) });
     const neighbours = new Neighbours(store);
     await neighbours.prepare();
     const watches = new OpenWatches();

@@ -139,9 +139,9 @@ async function tokenCaller(verify: WorkloadTokenCheck, token: string): Promise<C
   }
 }
 
-/** The bearer token of a header (RFC 6750 section 2.1); undefined: none. */
+/** The bearer token of a header (RFC 6750 section 2.1), ID tokens with many groups included; undefined: none. */
 export function bearer(authorization: string | undefined): string | undefined {
-  return /^Bearer +([!-~]{1,4096})$/i.exec(authorization ?? '')?.[1];
+  return /^Bearer +([!-~]{1,12288})$/i.exec(authorization ?? '')?.[1];
 }
 
 async function callerOf(

@@ -15,13 +15,14 @@ import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import type { HistorySettings } from '../store/history/history.ts';
 import { CLEANUP_SECONDS } from '../workloads/registrations.ts';
 import { type AuditFlags, auditOf } from './access/audit-flags.ts';
+import { type OidcFlags, oidcOf } from './access/oidc-flags.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
 import { etcdOf, type StoreFlags } from './etcd/etcd-flags.ts';
 import { installFolder } from './machine/install-folder.ts';
 import { colour } from './output.ts';
 
-export interface ControlFlags extends StoreFlags, AuditFlags {
+export interface ControlFlags extends StoreFlags, AuditFlags, OidcFlags {
   data: string;
   historyRetention: string;
   historyLimit: string;
@@ -218,6 +219,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     workloadCleanup: workloadCleanup(flags),
     issuerKeys: issuerKeys(flags),
     audit,
+    oidc: oidcOf(flags),
     installFiles: installFolder(flags.installFiles),
     version: pkg.version,
     log,

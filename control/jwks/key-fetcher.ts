@@ -19,6 +19,8 @@ export interface FetcherOptions {
   readonly allowedHosts: AllowedHosts;
   /** PEM certificates besides the roots of the runtime. */
   readonly extraRoots?: string;
+  /** PEM certificates in the place of both. */
+  readonly roots?: string;
   /** Default: the system's resolver. */
   readonly resolve?: (hostname: string) => Promise<readonly { address: string; family: number }[]>;
 }
@@ -32,10 +34,16 @@ export interface KeyFetcher {
   fetch(url: string, timeoutMs: number, namespaces: readonly string[]): Promise<string>;
 }
 
-export function keyFetcher({ allowedHosts, extraRoots, resolve: resolveWith = all }: FetcherOptions): KeyFetcher {
+export function keyFetcher({
+  allowedHosts,
+  extraRoots,
+  roots,
+  resolve: resolveWith = all,
+}: FetcherOptions): KeyFetcher {
   const agent = new Agent({
     keepAlive: false,
     ...(extraRoots !== undefined && { ca: [...getCACertificates('default'), extraRoots] }),
+    ...(roots !== undefined && { ca: roots }),
   });
   const turns = new FetchTurns();
   const fetchOnce = async (url: URL, signal: AbortSignal): Promise<string | URL> => {
