@@ -33,10 +33,11 @@ import { OpenWatches } from './api/resources/open-watches.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
+import { type UserCertificateFiles, UserCertificates } from './api/server/user-certificates.ts';
 import { workloadHealthRoutes } from './api/workload-health.ts';
 import { type AuditSettings, isAuditFile, openAuditLog } from './audit/open-audit-log.ts';
 import { Accounts } from './ca/accounts.ts';
-import { openAuthority } from './ca/authority.ts';
+import { type Authority, openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
 import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
@@ -118,6 +119,8 @@ export interface ControlPlaneOptions {
   issuerKeys?: Partial<IssuerKeysSettings>;
   /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
   installFiles?: string | undefined;
+  /** Files with the CAs of users' certificates. Default: users have none. */
+  userCertificates?: UserCertificateFiles | undefined;
   /** Whose ID tokens users may present. Default: those of no provider. */
   oidc?: OidcSettings | undefined;
   /** Default: there is no audit log. */
@@ -140,8 +143,8 @@ export interface ControlPlane {
   readonly adminToken: string | undefined;
   /** What the control API serves: method (`ALL`: every one) and path as hono writes them. */
   readonly routes: readonly { readonly method: string; readonly path: string }[];
-  /** Opens the file of the audit log again, which another program has moved. */
-  reopenLogs(): void;
+  /** Opens the file of the audit log again, which another program has moved, and reads the CAs of users again. */
+  reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -167,10 +170,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.unshift(() => joins.close());
     // The issuer is the URL workloads know, which a port chosen by the kernel gives only once the server listens.
     let mounted: ReturnType<typeof createApi> | undefined;
+    const { userCertificates: files } = options;
+    const userCertificates =
+      files && (await UserCertificates.open({ files, meshKeys: () => meshKeys(authority), log }));
+    if (userCertificates) undo.unshift(() => userCertificates.close());
     const server: TlsServer = await startTlsServer({
       listen: { address: options.address, port: options.port },
       authority,
       joins,
+      userCertificates,
       dnsNames: options.dnsNames,
       ips: options.ips,
       ...(options.advertised && { advertised: options.advertised }),
@@ -392,7 +400,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       trustBundle: authority.trustBundle,
       adminToken: admin.created,
       routes: app.routes.map(({ method, path }) => ({ method, path })),
-      reopenLogs: () => audit?.reopen(),
+      reload: async () => {
+        audit?.reopen();
+        await userCertificates?.reload();
+      },
       stop: () => unwind(undo),
     };
   } catch (error) {
@@ -400,6 +411,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     throw error;
   }
 }
+
+/** Of the CAs that sign certificates of workloads. */
+const meshKeys = ({ roots, intermediates }: Pick<Authority, 'roots' | 'intermediates'>): Uint8Array[] =>
+  [...roots, ...intermediates].map(({ publicKey }) => new Uint8Array(publicKey.rawData));
 
 /** What a data folder may hold before its first use: files put there for it, or what a file system begins with. */
 const OWN =

@@ -149,9 +149,11 @@ async function callerOf(
   authorization: string | undefined,
   { peerSpiffeId, peerCertificate, peerUser }: Partial<ApiEnv['Bindings']>,
 ): Promise<Caller> {
+  // As in kube-apiserver: a certificate counts before a token.
+  if (peerUser) return { kind: 'user', ...authenticated(peerUser) };
   const token = bearer(authorization);
   if (token !== undefined && isAdmin(token)) return { kind: 'user', ...ADMIN };
-  const user = (token === undefined ? undefined : await userOf?.(token)) ?? peerUser;
+  const user = token === undefined ? undefined : await userOf?.(token);
   if (user) return { kind: 'user', ...authenticated(user) };
   const peer = peerSpiffeId === undefined ? undefined : workload(peerSpiffeId);
   if (!peer) return { kind: 'anonymous' };

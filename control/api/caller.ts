@@ -48,7 +48,7 @@ export interface ApiEnv {
     remoteAddress?: string;
     /** Memory for the bodies of requests; absent: no limit of all together. */
     bodies?: BodyBudget;
-    /** Why requests with this client certificate are refused: its join was revoked. */
+    /** Why requests with this client certificate are refused: it, its join or its CA was revoked. */
     refusal?: string;
     /** Calls when the answer was sent, or its client has disconnected. */
     onClosed?: (listener: () => void) => void;

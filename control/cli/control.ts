@@ -16,13 +16,14 @@ import type { HistorySettings } from '../store/history/history.ts';
 import { CLEANUP_SECONDS } from '../workloads/registrations.ts';
 import { type AuditFlags, auditOf } from './access/audit-flags.ts';
 import { type OidcFlags, oidcOf } from './access/oidc-flags.ts';
+import { type UserCertificateFlags, userCertificatesOf } from './access/user-certificate-flags.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
 import { etcdOf, type StoreFlags } from './etcd/etcd-flags.ts';
 import { installFolder } from './machine/install-folder.ts';
 import { colour } from './output.ts';
 
-export interface ControlFlags extends StoreFlags, AuditFlags, OidcFlags {
+export interface ControlFlags extends StoreFlags, AuditFlags, OidcFlags, UserCertificateFlags {
   data: string;
   historyRetention: string;
   historyLimit: string;
@@ -182,7 +183,7 @@ function outliveStdout(): void {
   process.stdout.removeAllListeners('error').on('error', () => {});
 }
 
-/** Runs until SIGTERM or SIGINT. SIGHUP opens the file of the audit log again. */
+/** Runs until SIGTERM or SIGINT. SIGHUP opens the file of the audit log again, and reads the CAs of users again. */
 export async function runControl(flags: ControlFlags): Promise<void> {
   const names = flags.serverName ?? [];
   const log = lineLog({
@@ -193,6 +194,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
   });
   const etcd = etcdOf(flags);
   const audit = auditOf(flags);
+  const userCertificates = userCertificatesOf(flags);
   const lost = Promise.withResolvers<never>();
   // It may be lost before anything waits for that.
   lost.promise.catch(() => {});
@@ -220,12 +222,13 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     issuerKeys: issuerKeys(flags),
     audit,
     oidc: oidcOf(flags),
+    userCertificates,
     installFiles: installFolder(flags.installFiles),
     version: pkg.version,
     log,
   });
   if (audit?.path === '-') outliveStdout();
-  else if (audit) process.on('SIGHUP', () => plane.reopenLogs());
+  if (userCertificates || (audit && audit.path !== '-')) process.on('SIGHUP', () => void plane.reload());
   // A reader of the next lines may stop this process at once.
   const stopped = new Promise<void>((stop) => process.once('SIGTERM', stop).once('SIGINT', stop));
   if (flags.announce) {

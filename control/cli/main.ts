@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
 import { auditOptions } from './access/audit-flags.ts';
 import { oidcOptions } from './access/oidc-flags.ts';
+import { userCertificateOptions } from './access/user-certificate-flags.ts';
 import { CliError } from './cli-error.ts';
 import {
   type ClientFlags,
@@ -154,7 +155,7 @@ const control = program
     'what machines that join download: the folder install of a build (default: that of this package)',
   )
   .option('--announce', 'print one JSON line with address and port once ready');
-oidcOptions(auditOptions(control)).action(async (flags) => {
+oidcOptions(userCertificateOptions(auditOptions(control))).action(async (flags) => {
   const { runControl } = await import('./control.ts');
   await runControl(flags);
 });

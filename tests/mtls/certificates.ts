@@ -28,8 +28,10 @@ export interface LeafOptions {
   readonly extra?: x509.Extension[];
   /** Hexadecimal. */
   readonly serial?: string;
-  /** In place of the one URI name. */
-  readonly names?: x509.SubjectAlternativeNameExtension;
+  /** In place of the one URI name; null: none. */
+  readonly names?: x509.SubjectAlternativeNameExtension | null;
+  /** Default: `CN=workload`. */
+  readonly subject?: string;
 }
 
 const keyPair = () => crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
@@ -93,7 +95,7 @@ export async function leaf(parent: Authority, options: LeafOptions): Promise<Lea
   const keys = await keyPair();
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: options.serial ?? nextSerial(),
-    subject: 'CN=workload',
+    subject: options.subject ?? 'CN=workload',
     issuer: parent.certificate.subjectName,
     ...window(),
     ...(options.notBefore ? { notBefore: options.notBefore } : {}),
@@ -106,7 +108,9 @@ export async function leaf(parent: Authority, options: LeafOptions): Promise<Lea
       new x509.ExtendedKeyUsageExtension(
         options.purposes ?? [x509.ExtendedKeyUsage.clientAuth, x509.ExtendedKeyUsage.serverAuth],
       ),
-      options.names ?? new x509.SubjectAlternativeNameExtension([{ type: 'url', value: options.uri }], true),
+      ...(options.names === null
+        ? []
+        : [options.names ?? new x509.SubjectAlternativeNameExtension([{ type: 'url', value: options.uri }], true)]),
       ...(options.extra ?? []),
     ],
   });

@@ -36,6 +36,20 @@ export function verifyClientChain(
   issuers: TrustedIssuers,
   nowMs: number,
 ): ClientIdentity {
+  const path = verifyClientPath(chain, issuers, nowMs);
+  return { ...identityOf(path, issuers.trustDomain), serial: serialHex(path[0]!) };
+}
+
+/**
+ * A path from a client's leaf to one of the roots, whatever its names are.
+ * @returns leaf first, root last
+ * @throws ChainError
+ */
+export function verifyClientPath(
+  chain: readonly Uint8Array[],
+  issuers: Pick<TrustedIssuers, 'roots' | 'intermediates'>,
+  nowMs: number,
+): CertificateFacts[] {
   requireLength(chain.length);
   const path = findPath(
     searchPath({
@@ -47,8 +61,7 @@ export function verifyClientChain(
     }),
     isSigned,
   );
-  const facts = path.map((one) => one.facts);
-  return { ...identityOf(facts, issuers.trustDomain), serial: serialHex(facts[0]!) };
+  return path.map((one) => one.facts);
 }
 
 /** Roots and intermediates are verified against again and again. */

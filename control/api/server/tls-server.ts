@@ -22,6 +22,7 @@ import { ConnectionCounts, type ConnectionLimits, type Place } from './connectio
 import { type HostNames, hostNames, watchHostNames } from './host-names.ts';
 import { type FetchHandler, nodeListener, serveFetch } from './node-listener.ts';
 import { SlicedQueue } from './sliced-queue.ts';
+import { namesWorkload, type UserCertificate, type UserCertificates } from './user-certificates.ts';
 
 /** One more certificate than `verifyClientChain` takes: it refuses a longer chain itself. */
 const MAX_CHAIN = MAX_SENT + 1;
@@ -50,6 +51,8 @@ export interface TlsServerOptions {
   authority: Authority;
   /** Requests with certificates of revoked joins get a `refusal`, and held ones are ended. Default: there are none. */
   joins?: Pick<Joins, 'ofSerial' | 'touch' | 'onRevoked'>;
+  /** Whom certificates of users are verified by. Default: there are none. */
+  userCertificates?: UserCertificates | undefined;
   fetch: FetchHandler;
   /** Names and addresses the server is reached by, besides localhost, 127.0.0.1 and ::1. */
   dnsNames?: readonly string[];
@@ -90,13 +93,22 @@ export interface TlsServer {
  * @throws Error naming address and port when it cannot listen
  */
 export async function startTlsServer(options: TlsServerOptions): Promise<TlsServer> {
-  const { authority, joins, log = () => {}, now = Date.now, timeouts = TIMEOUTS, advertised } = options;
+  const {
+    authority,
+    joins,
+    userCertificates,
+    log = () => {},
+    now = Date.now,
+    timeouts = TIMEOUTS,
+    advertised,
+  } = options;
   const ownNames = options.hostNames ?? hostNames;
   const refused = limitedLog(log, now, 'refused connections');
   const counts = new ConnectionCounts(options.connections);
   const places = new Places();
   const bodies = new BodyBudget();
   const verified = new WeakMap<object, ClientIdentity>();
+  const users = new WeakMap<object, UserCertificate>();
   const admissions = new SlicedQueue();
   let certificate = await makeCertificate(options);
   let timer: NodeJS.Timeout | undefined;
@@ -105,7 +117,13 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   const stop = new AbortController();
   const bindings = (message: IncomingMessage): ApiEnv['Bindings'] => {
     const { socket } = message;
-    return { ...peerOf(socket, verified.get(socket), now), bodies, authenticated: (name) => proved(socket, name) };
+    const user = users.get(socket);
+    return {
+      ...peerOf(socket, verified.get(socket) ?? user, now),
+      ...(user && userOf(user, userCertificates, now())),
+      bodies,
+      authenticated: (name) => proved(socket, name),
+    };
   };
   const http = createHttpServer({
     headersTimeout: timeouts.headMs,
@@ -155,7 +173,13 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     if (socket.destroyed) return;
     try {
       const chain = presentedChain(socket);
-      if (chain.length > 0) {
+      if (userCertificates && chain[0] && !namesWorkload(chain[0])) {
+        const certificate = userCertificates.verify(chain, now());
+        users.set(socket, certificate);
+        const reason = userCertificates.refusal(certificate, now());
+        if (reason === undefined) proved(socket, certificate.user.name);
+        else throw new Error(reason);
+      } else if (chain.length > 0) {
         const svid = verifyClientChain(chain, authority, now());
         joins?.touch(svid.serial);
         verified.set(socket, svid);
@@ -179,6 +203,15 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     }, REVOKED_MS);
     closing.unref();
   });
+
+  if (userCertificates)
+    userCertificates.onChange = () => {
+      for (const socket of sockets) {
+        const certificate = users.get(socket);
+        if (certificate && userCertificates.refusal(certificate, now()) !== undefined) socket.destroy();
+      }
+      renew().catch((error: Error) => log(`control API certificate not renewed: ${error.message}`, 'error'));
+    };
 
   /** The connection counts for an identity from now on; one too many of it is closed. */
   function proved(socket: Socket, identity: string): void {
@@ -276,10 +309,20 @@ class Places {
 const peerKey = ({ remoteAddress, remotePort, localAddress }: Socket): string =>
   `${remoteAddress} ${remotePort} ${localAddress}`;
 
+/** The user of a certificate, unless it or its CA was taken back since the connection was made. */
+function userOf(
+  certificate: UserCertificate,
+  certificates: UserCertificates | undefined,
+  nowMs: number,
+): Pick<ApiEnv['Bindings'], 'peerUser' | 'refusal'> {
+  const reason = certificates?.refusal(certificate, nowMs);
+  return reason === undefined ? { peerUser: certificate.user } : { refusal: reason };
+}
+
 /** A connection may outlive its client certificate; later requests on it are refused. */
 function peerOf(
   socket: Socket,
-  peer: ClientIdentity | undefined,
+  peer: ClientIdentity | UserCertificate | undefined,
   now: () => number,
 ): Pick<ApiEnv['Bindings'], 'peerSpiffeId' | 'peerCertificate' | 'remoteAddress'> {
   if (peer && now() > peer.notAfter) {
@@ -288,7 +331,7 @@ function peerOf(
   }
   const { remoteAddress } = socket;
   return {
-    ...(peer ? { peerSpiffeId: peer.spiffeId, peerCertificate: peer } : {}),
+    ...(peer && 'spiffeId' in peer ? { peerSpiffeId: peer.spiffeId, peerCertificate: peer } : {}),
     ...(remoteAddress === undefined ? {} : { remoteAddress }),
   };
 }
@@ -309,7 +352,7 @@ function makeCertificate(options: TlsServerOptions): Promise<ServerCertificate> 
 
 function tlsOptions(
   certificate: ServerCertificate,
-  { authority, minTlsVersion: minVersion = 'TLSv1.3' }: TlsServerOptions,
+  { authority, userCertificates, minTlsVersion: minVersion = 'TLSv1.3' }: TlsServerOptions,
 ): TlsOptions {
   const { certificateChain, privateKey } = certificate;
   // Deno accepts a mismatched pair without an error and then fails every handshake.
@@ -319,7 +362,8 @@ function tlsOptions(
   return {
     cert: certificateChain,
     key: privateKey,
-    ca: authority.trustBundle,
+    // Also what clients are told to choose their certificate by: those of Go send none that these have not issued.
+    ca: userCertificates ? [authority.trustBundle, userCertificates.pem] : authority.trustBundle,
     requestCert: true,
     // `authorized` is not reliable on every runtime; `admit` verifies the chain itself.
     rejectUnauthorized: false,
