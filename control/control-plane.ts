@@ -13,6 +13,7 @@ import { createBuiltinRoles } from './access/rbac/builtin-roles.ts';
 import { RbacFollower } from './access/rbac/follow-rbac.ts';
 import { openServiceAccountTokens } from './access/service-account-tokens.ts';
 import { fileUserTokenStore, UserTokens } from './access/user-tokens.ts';
+import { limitRequests } from './api/access/limits.ts';
 import { tokenRoutes } from './api/access/tokens.ts';
 import { createApi, createInitialNamespaces, isInitialNamespace } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
@@ -31,6 +32,7 @@ import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
 import { OpenWatches } from './api/resources/open-watches.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
+import { IdentityLimits, type IdentityLimitsSettings } from './api/server/identity-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { type UserCertificateFiles, UserCertificates } from './api/server/user-certificates.ts';
@@ -104,6 +106,8 @@ export interface ControlPlaneOptions {
   multipleAuthorizers?: boolean;
   /** How many proxies may be connected; default: SESSION_LIMITS. */
   sessionLimits?: Partial<SessionLimits>;
+  /** What one user, workload or address may ask. Default: IDENTITY_LIMITS. */
+  identityLimits?: Partial<IdentityLimitsSettings>;
   /** Default: CONNECTION_LIMITS. */
   connectionLimits?: Partial<ConnectionLimits>;
   /** Default: TLSv1.3. */
@@ -325,6 +329,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const neighbours = new Neighbours(store);
     await neighbours.prepare();
     const watches = new OpenWatches();
+    const limits = new IdentityLimits(options.identityLimits, (limit) => events.limited({ limit }));
     undo.unshift(() => watches.end());
     const revoking = revokingStore(store, accounts);
     const life = new ObjectLife({
@@ -353,10 +358,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ...bearers,
       version: options.version,
       events,
+      limits,
       audit,
       report,
     });
-    app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate));
+    app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate), limitRequests(limits));
     const published = { keys: [...jwtSvids.jwks.keys, accountTokens.jwk] };
     app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, published, events, report }));
     app.route('/', tokenRoutes({ userTokens, accountTokens, store, report }));

@@ -5,6 +5,7 @@ import type { ResourceKey, ResourceStore } from '../store/store.ts';
 import { StoreError } from '../store/store.ts';
 import type { ControlEvents } from '../telemetry/events.ts';
 import { auditing, auditReceived } from './access/audit.ts';
+import { isDiscovery, limitFailedTokens, limitRequests } from './access/limits.ts';
 import { refuseRevoked, requirePathAccess } from './access/permission.ts';
 import { reviewRoutes, type TokenHolder } from './access/reviews.ts';
 import { secureHeaders } from './access/secure-headers.ts';
@@ -19,6 +20,7 @@ import type { OpenWatches } from './resources/open-watches.ts';
 import { resourceApi } from './resources/resources.ts';
 import { pathNotFound, respondToError } from './resources/status.ts';
 import { healthRoutes } from './server/health.ts';
+import { IdentityLimits } from './server/identity-limits.ts';
 
 export interface ApiDependencies extends Authentication {
   store: ResourceStore;
@@ -32,6 +34,8 @@ export interface ApiDependencies extends Authentication {
   neighbours?: Neighbours;
   /** Ends the watches at a stop. */
   watches?: OpenWatches;
+  /** Default: IDENTITY_LIMITS. */
+  limits?: IdentityLimits;
   /** Default: there is none. */
   audit?: AuditLog | undefined;
   events?: Pick<ControlEvents, 'answered'>;
@@ -73,7 +77,12 @@ export function createApi(dependencies: ApiDependencies): Hono<ApiEnv> {
   if (dependencies.events) app.use('*', observe(dependencies.events));
   app.use('*', secureHeaders);
   app.use('*', refuseRevoked);
+  const limits = dependencies.limits ?? new IdentityLimits();
+  app.use('*', limitFailedTokens(limits, dependencies.isAdmin));
   app.use('*', authenticate(dependencies));
+  const limit = limitRequests(limits);
+  // Discovery takes JWT-SVIDs, which say who asks: it limits requests behind what reads them.
+  app.use('*', (c, next) => (isDiscovery(c) ? next() : limit(c, next)));
   if (dependencies.audit) app.use('*', auditReceived(dependencies.audit));
   app.use('/', requirePathAccess);
   for (const base of ['/api', '/apis', '/openapi']) app.use(`${base}/*`, requirePathAccess);

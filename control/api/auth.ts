@@ -81,7 +81,7 @@ export function authenticate(given: Authentication): MiddlewareHandler<ApiEnv> {
   const decide = given.authorizer ?? authorizer();
   return async function authenticate(c, next) {
     const caller = await callerOf(given, c.req.header('authorization'), c.env ?? {});
-    if (caller.kind === 'user') c.env?.authenticated?.(caller.name);
+    if (caller.kind === 'user') accepted(c, caller.name);
     c.set('authorizer', decide);
     c.set('caller', caller);
     if (asksImpersonation(c.req.raw.headers)) c.set('caller', impersonated(c, caller));
@@ -121,7 +121,7 @@ export function acceptWorkloadTokens(verify: WorkloadTokenCheck): MiddlewareHand
     if (token !== undefined) {
       const caller = await tokenCaller(verify, token);
       if (caller?.kind === 'workload') {
-        c.env?.authenticated?.(caller.spiffeId);
+        accepted(c, caller.spiffeId);
         c.set('caller', caller);
       }
     }
@@ -137,6 +137,12 @@ async function tokenCaller(verify: WorkloadTokenCheck, token: string): Promise<C
     if (error instanceof JwtSvidError) return undefined;
     throw error;
   }
+}
+
+/** The caller proved an identity, by a token or a certificate of a user: its connection counts as that identity's. */
+export function accepted(c: Context<ApiEnv>, identity: string): void {
+  c.set('tokenAccepted', true);
+  c.env?.authenticated?.(identity);
 }
 
 /** The bearer token of a header (RFC 6750 section 2.1), ID tokens with many groups included; undefined: none. */

@@ -64,6 +64,8 @@ export interface ApiEnv {
     decisions?: readonly Decision[];
     /** That the caller may act as the user that it names. */
     impersonation?: readonly Decision[];
+    /** A route or `authenticate` has accepted the bearer token. */
+    tokenAccepted?: true;
     /** The name of the resource that the body of a POST has. */
     objectName?: string;
     dryRun?: boolean;

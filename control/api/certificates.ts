@@ -26,7 +26,7 @@ import { JoinError, type Joins, joinByToken, type NewJoin } from '../ca/joins.ts
 import { JwtRequestError, type JwtSvids } from '../ca/jwt-svids.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import { permission, requirePermission, requireUser } from './access/permission.ts';
-import { bearer } from './auth.ts';
+import { accepted, bearer } from './auth.ts';
 import type { ApiEnv } from './caller.ts';
 import { DnsLabel, DnsSubdomain, readRequest, rfc3339, secretAnswer } from './identity-body.ts';
 import { ApiError, badRequest, forbidden, respondToError } from './resources/status.ts';
@@ -226,7 +226,11 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
   async function jwtCaller(c: Context<ApiEnv>): Promise<{ spiffeId: string; join: string | undefined }> {
     const token = bearer(c.req.header('authorization'));
     const caller = c.get('caller');
-    if (caller.kind === 'anonymous' && token !== undefined) return jwtSvids.authenticate(token);
+    if (caller.kind === 'anonymous' && token !== undefined) {
+      const holder = await jwtSvids.authenticate(token);
+      accepted(c, holder.spiffeId);
+      return holder;
+    }
     const serial = caller.kind === 'workload' ? caller.certificate?.serial : undefined;
     return { spiffeId: workloadCaller(c), join: serial === undefined ? undefined : joins.ofSerial(serial)?.id };
   }

@@ -15,6 +15,7 @@ import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import type { HistorySettings } from '../store/history/history.ts';
 import { CLEANUP_SECONDS } from '../workloads/registrations.ts';
 import { type AuditFlags, auditOf } from './access/audit-flags.ts';
+import { type LimitFlags, limitsOf } from './access/limit-flags.ts';
 import { type OidcFlags, oidcOf } from './access/oidc-flags.ts';
 import { type UserCertificateFlags, userCertificatesOf } from './access/user-certificate-flags.ts';
 import { advertisedOf } from './advertised.ts';
@@ -23,7 +24,7 @@ import { etcdOf, type StoreFlags } from './etcd/etcd-flags.ts';
 import { installFolder } from './machine/install-folder.ts';
 import { colour } from './output.ts';
 
-export interface ControlFlags extends StoreFlags, AuditFlags, OidcFlags, UserCertificateFlags {
+export interface ControlFlags extends StoreFlags, AuditFlags, OidcFlags, UserCertificateFlags, LimitFlags {
   data: string;
   historyRetention: string;
   historyLimit: string;
@@ -217,6 +218,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     multipleAuthorizers: flags.multipleAuthzProviders ?? false,
     sessionLimits: sessionLimits(flags),
     connectionLimits: connectionLimits(flags),
+    identityLimits: limitsOf(flags),
     minTlsVersion: flags.tlsMinVersion === 'VersionTLS12' ? 'TLSv1.2' : 'TLSv1.3',
     workloadCleanup: workloadCleanup(flags),
     issuerKeys: issuerKeys(flags),

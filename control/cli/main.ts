@@ -3,6 +3,7 @@ import './compile-cache.mjs';
 import { Command, Option } from 'commander';
 import pkg from '../../package.json' with { type: 'json' };
 import { auditOptions } from './access/audit-flags.ts';
+import { limitOptions } from './access/limit-flags.ts';
 import { oidcOptions } from './access/oidc-flags.ts';
 import { userCertificateOptions } from './access/user-certificate-flags.ts';
 import { CliError } from './cli-error.ts';
@@ -155,7 +156,7 @@ const control = program
     'what machines that join download: the folder install of a build (default: that of this package)',
   )
   .option('--announce', 'print one JSON line with address and port once ready');
-oidcOptions(userCertificateOptions(auditOptions(control))).action(async (flags) => {
+limitOptions(oidcOptions(userCertificateOptions(auditOptions(control)))).action(async (flags) => {
   const { runControl } = await import('./control.ts');
   await runControl(flags);
 });

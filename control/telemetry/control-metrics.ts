@@ -158,7 +158,13 @@ function apiEvents(metrics: Metrics): Partial<ControlEvents> {
   const passed = metrics.counter('galley_validation_passed', 'Resource is valid', labels);
   const failed = metrics.counter('galley_validation_failed', 'Resource validation failed', [...labels, 'reason']);
   const answers = metrics.counter('tulle_control_requests_total', 'Requests of the control API, by status.', ['code']);
+  const limited = metrics.counter(
+    'tulle_control_limited_requests_total',
+    'Requests of the control API that were refused with 429 by a limit for one user, workload or address.',
+    ['limit'],
+  );
   return {
+    limited: ({ limit }) => void limited.with({ limit }).value++,
     answered: ({ status }) => void answers.with({ code: String(status) }).value++,
     validated({ reason, ...labelled }) {
       if (reason === undefined) passed.with(labelled).value++;

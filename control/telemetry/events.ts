@@ -15,6 +15,8 @@ export interface ControlEvents {
     readonly dryRun: boolean;
     readonly reason: string | undefined;
   }): void;
+  /** A request was refused with 429: too many of one user, workload or address. */
+  limited(event: { readonly limit: 'in-flight' | 'watches' | 'rate' | 'failed-tokens' }): void;
   /** A certificate was requested; `refused` or `issued` follows. */
   requested(): void;
   issued(event: {
@@ -61,6 +63,7 @@ export interface ControlEvents {
 
 const NAMES = [
   'answered',
+  'limited',
   'requested',
   'issued',
   'joined',

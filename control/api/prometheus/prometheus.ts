@@ -2,7 +2,7 @@
 import { Hono } from 'hono';
 import type { Node } from '../../../shared/xds/core.ts';
 import { permission, requirePermission } from '../access/permission.ts';
-import { bearer } from '../auth.ts';
+import { accepted, bearer } from '../auth.ts';
 import type { ApiEnv } from '../caller.ts';
 import { secretAnswer } from '../identity-body.ts';
 import { ApiError, forbidden, respondToError, unauthorized } from '../resources/status.ts';
@@ -34,7 +34,7 @@ export function prometheusRoutes({ nodes, token, report = () => {} }: Prometheus
         if (caller.kind === 'workload') throw forbidden('the targets are for users and for the scrape token');
         throw unauthorized('the targets are for users and for the scrape token (tulle token create --scrape)');
       }
-      c.env?.authenticated?.('scrape token');
+      accepted(c, 'scrape token');
     }
     return c.json(targetsOf(nodes()));
   });

@@ -70,7 +70,12 @@ async function answer(
 
 function plain(reply: ServerResponse, status: number, text: string): void {
   if (reply.destroyed) return;
-  reply.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', connection: 'close' });
+  reply.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'no-store',
+    connection: 'close',
+  });
   reply.end(`${text}\n`);
 }
 

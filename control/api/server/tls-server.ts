@@ -362,7 +362,7 @@ function tlsOptions(
   return {
     cert: certificateChain,
     key: privateKey,
-    // Also what clients are told to choose their certificate by: those of Go send none that these have not issued.
+    // Sent to clients: those in Go choose no certificate that none of these has issued.
     ca: userCertificates ? [authority.trustBundle, userCertificates.pem] : authority.trustBundle,
     requestCert: true,
     // `authorized` is not reliable on every runtime; `admit` verifies the chain itself.

@@ -4,12 +4,13 @@
  */
 import { ApiError } from '../resources/status.ts';
 import { networkOf } from './connection-limits.ts';
+import { type Rate, TokenBuckets } from './token-buckets.ts';
 
 export interface WorkLimitsSettings {
   /** Requests of one source: as many at once, and so many each second. */
-  readonly source: { readonly burst: number; readonly perSecond: number };
+  readonly source: Rate;
   /** Requests of all sources. */
-  readonly total: { readonly burst: number; readonly perSecond: number };
+  readonly total: Rate;
   /** For how many requests a failed one counts. */
   readonly failureCost: number;
   /** Worked on at once; the others wait, so many of one source and of all. */
@@ -27,21 +28,12 @@ export const WORK_LIMITS: WorkLimitsSettings = {
   waiting: 1024,
 };
 
-/** Sources that are distinguished; the others share one limit. */
-const SOURCES = 10_000;
-const OTHERS = 'other sources';
-
-interface Bucket {
-  left: number;
-  /** When `left` was right, milliseconds. */
-  at: number;
-}
+const ALL = 'all';
 
 export class WorkLimits {
   private readonly settings: WorkLimitsSettings;
-  private readonly now: () => number;
-  private readonly sources = new Map<string, Bucket>();
-  private readonly all: Bucket;
+  private readonly sources: TokenBuckets;
+  private readonly all: TokenBuckets;
   private running = 0;
   private readonly queue: (() => void)[] = [];
   private readonly waitingOf = new Map<string, number>();
@@ -49,25 +41,22 @@ export class WorkLimits {
   /** @param now milliseconds, never going back */
   constructor(settings: Partial<WorkLimitsSettings> = {}, now: () => number = () => performance.now()) {
     this.settings = { ...WORK_LIMITS, ...settings };
-    this.now = now;
-    this.all = { left: this.settings.total.burst, at: now() };
+    this.sources = new TokenBuckets(this.settings.source, now);
+    this.all = new TokenBuckets(this.settings.total, now);
   }
 
   /** Counts a request, before anything of it is read. @throws ApiError 429 with `retryAfterSeconds` */
   admit(remoteAddress: string): void {
-    const { source, total } = this.settings;
-    const own = this.bucketOf(networkOf(remoteAddress));
-    const now = this.now();
-    const wait = Math.max(refill(own, source, now), refill(this.all, total, now));
+    const source = networkOf(remoteAddress);
+    const wait = Math.max(this.sources.wait(source), this.all.wait(ALL));
     if (wait > 0) throw tooMany(wait, 'requests to join come too often');
-    own.left -= 1;
-    this.all.left -= 1;
+    this.sources.take(source);
+    this.all.take(ALL);
   }
 
   /** The request of that source was refused. Of the common limit it takes nothing: one source must not stop the others. */
   failed(remoteAddress: string): void {
-    const own = this.bucketOf(networkOf(remoteAddress));
-    own.left = Math.max(-this.settings.source.burst, own.left - this.settings.failureCost + 1);
+    this.sources.take(networkOf(remoteAddress), this.settings.failureCost - 1);
   }
 
   /** Runs `work` in its turn. @throws ApiError 503 where too many wait; what `work` throws */
@@ -104,32 +93,6 @@ export class WorkLimits {
       this.queue.push(start);
     });
   }
-
-  private bucketOf(network: string): Bucket {
-    const known = this.sources.get(network);
-    if (known) return known;
-    if (this.sources.size >= SOURCES) this.forgetIdle();
-    const key = this.sources.size < SOURCES ? network : OTHERS;
-    const bucket = this.sources.get(key) ?? { left: this.settings.source.burst, at: this.now() };
-    this.sources.set(key, bucket);
-    return bucket;
-  }
-
-  private forgetIdle(): void {
-    const { source } = this.settings;
-    const now = this.now();
-    for (const [key, bucket] of this.sources) {
-      refill(bucket, source, now);
-      if (bucket.left >= source.burst) this.sources.delete(key);
-    }
-  }
-}
-
-/** @returns seconds until the bucket has one, 0: it has */
-function refill(bucket: Bucket, { burst, perSecond }: WorkLimitsSettings['source'], now: number): number {
-  bucket.left = Math.min(burst, bucket.left + ((now - bucket.at) / 1000) * perSecond);
-  bucket.at = now;
-  return bucket.left >= 1 ? 0 : (1 - bucket.left) / perSecond;
 }
 
 const tooMany = (seconds: number, what: string) => {
