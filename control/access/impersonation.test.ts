@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { asksImpersonation, impersonationRequests } from './impersonation.ts';
+import { impersonationLines, impersonationRequests } from './impersonation.ts';
 
 const requests = (headers: [string, string][]) =>
-  impersonationRequests(new Headers(headers)).map(({ group, resource, subresource, namespace, name }) =>
-    [group, resource, subresource, namespace, name].join('|'),
+  impersonationRequests(headers.map(([name, value]) => [name.toLowerCase(), value])).map(
+    ({ group, resource, subresource, namespace, name }) => [group, resource, subresource, namespace, name].join('|'),
   );
 
 describe('impersonation headers', () => {
   it('are any that begin with Impersonate-', () => {
-    expect(asksImpersonation(new Headers({ accept: 'a', authorization: 'b' }))).toBe(false);
+    expect(impersonationLines(new Headers({ accept: 'a', authorization: 'b' }))).toEqual([]);
     for (const name of ['Impersonate-User', 'Impersonate-Group', 'Impersonate-Extra-Scopes', 'Impersonate-Other'])
-      expect(asksImpersonation(new Headers({ [name]: 'x' }))).toBe(true);
+      expect(impersonationLines(new Headers({ [name]: 'x' }))).toHaveLength(1);
   });
 
   it('ask for each part of a user by itself', () => {
@@ -18,7 +18,7 @@ describe('impersonation headers', () => {
       requests([
         ['Impersonate-User', 'jane'],
         ['Impersonate-Group', 'cn=dev,ou=x'],
-        ['Impersonate-Group', 'ops'],
+        ['Impersonate-Group', 'ops, dev'],
         ['Impersonate-Uid', '7'],
         ['Impersonate-Extra-Acme.com%2Fscope', 'view'],
         ['Impersonate-Extra-Acme.com%2Fscope', 'edit'],
@@ -26,7 +26,7 @@ describe('impersonation headers', () => {
     ).toEqual([
       '|users|||jane',
       '|groups|||cn=dev,ou=x',
-      '|groups|||ops',
+      '|groups|||ops, dev',
       'authentication.k8s.io|uids|||7',
       'authentication.k8s.io|userextras|acme.com/scope||view',
       'authentication.k8s.io|userextras|acme.com/scope||edit',
@@ -42,5 +42,11 @@ describe('impersonation headers', () => {
         ['Impersonate-Role', 'b'],
       ]),
     ).toThrow('header impersonate-role');
+    expect(() =>
+      requests([
+        ['Impersonate-User', 'a'],
+        ['Impersonate-User', 'b'],
+      ]),
+    ).toThrow('Impersonate-User: is set more than once');
   });
 });

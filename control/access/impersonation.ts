@@ -21,32 +21,32 @@ export class ImpersonationError extends Error {
   override name = 'ImpersonationError';
 }
 
-/** @returns whether any header asks for impersonation, known or not */
-export function asksImpersonation(headers: Headers): boolean {
-  for (const name of headers.keys()) if (name.startsWith(PREFIX)) return true;
-  return false;
-}
+/** Headers of a request: name in lower case and value, one for each line that was sent. */
+export type HeaderLines = readonly (readonly [name: string, value: string])[];
+
+/** Those that ask for impersonation, known or not. */
+export const impersonationLines = (lines: Iterable<readonly [string, string]>): HeaderLines =>
+  [...lines].filter(([name]) => name.startsWith(PREFIX));
 
 /**
  * What the headers ask for, each part to be authorized by itself; the user is the first.
  * @throws ImpersonationError for a header that Kubernetes does not know, or without a user
  */
-export function impersonationRequests(headers: Headers): ResourceAttributes[] {
-  const unknown = [...headers.keys()].find((name) => name.startsWith(PREFIX) && !KNOWN.test(name));
-  if (unknown !== undefined)
-    throw new ImpersonationError(`header ${unknown}: is not an impersonation header of Kubernetes`);
-  const user = headers.get('impersonate-user');
+export function impersonationRequests(lines: HeaderLines): ResourceAttributes[] {
+  const unknown = lines.find(([name]) => !KNOWN.test(name));
+  if (unknown) throw new ImpersonationError(`header ${unknown[0]}: is not an impersonation header of Kubernetes`);
+  const values = (name: string) => lines.filter(([each]) => each === name).map(([, value]) => value);
+  const [user, ...others] = values('impersonate-user');
+  if (others.length > 0) throw new ImpersonationError('header Impersonate-User: is set more than once');
   if (!user) throw new ImpersonationError('impersonation without a user: header Impersonate-User is absent');
   return [
     userRequest(user),
-    ...listOf(headers.get('impersonate-group')).map((name) => impersonate('groups', name)),
-    ...listOf(headers.get('impersonate-uid')).map((name) => ({
+    ...values('impersonate-group').map((name) => impersonate('groups', name)),
+    ...values('impersonate-uid').map((name) => ({
       ...impersonate('uids', name),
       group: 'authentication.k8s.io',
     })),
-    ...[...headers].flatMap(([key, value]) =>
-      key.startsWith(EXTRA) ? listOf(value).map((name) => extraRequest(key.slice(EXTRA.length), name)) : [],
-    ),
+    ...lines.flatMap(([key, value]) => (key.startsWith(EXTRA) ? [extraRequest(key.slice(EXTRA.length), value)] : [])),
   ];
 }
 
@@ -103,6 +103,3 @@ const impersonate = (resource: string, name: string): ResourceAttributes => ({
   namespace: '',
   name,
 });
-
-/** Fetch joins the values of a header that occurs several times with a comma and a space. */
-const listOf = (value: string | null): string[] => (value === null ? [] : value.split(', '));

@@ -5,9 +5,10 @@ import { JwtSvidError } from '../../shared/identity/jwt-svid.ts';
 import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import { type Authorizer, authorizer } from '../access/authorizer.ts';
 import {
-  asksImpersonation,
+  type HeaderLines,
   ImpersonationError,
   impersonatedUser,
+  impersonationLines,
   impersonationRequests,
 } from '../access/impersonation.ts';
 import { ADMIN, authenticated, type User } from '../access/user.ts';
@@ -84,14 +85,15 @@ export function authenticate(given: Authentication): MiddlewareHandler<ApiEnv> {
     if (caller.kind === 'user') accepted(c, caller.name);
     c.set('authorizer', decide);
     c.set('caller', caller);
-    if (asksImpersonation(c.req.raw.headers)) c.set('caller', impersonated(c, caller));
+    const lines = impersonationLines(c.env?.headerLines?.() ?? c.req.raw.headers);
+    if (lines.length > 0) c.set('caller', impersonated(c, caller, lines));
     await next();
   };
 }
 
 /** Whom the caller acts as. @throws ApiError 403; 400 for headers that Kubernetes does not have */
-function impersonated(c: Context<ApiEnv>, caller: Caller): Caller {
-  const requests = requestsOf(c.req.raw.headers);
+function impersonated(c: Context<ApiEnv>, caller: Caller, lines: HeaderLines): Caller {
+  const requests = requestsOf(lines);
   for (const attributes of requests) requireAccess(c, attributes, caller);
   c.set('impersonation', c.get('decisions') ?? []);
   c.set('decisions', []);
@@ -100,9 +102,9 @@ function impersonated(c: Context<ApiEnv>, caller: Caller): Caller {
   return { kind: 'user', ...impersonatedUser(requests), impersonator };
 }
 
-function requestsOf(headers: Headers) {
+function requestsOf(lines: HeaderLines) {
   try {
-    return impersonationRequests(headers);
+    return impersonationRequests(lines);
   } catch (error) {
     throw error instanceof ImpersonationError ? badRequest(error.message) : error;
   }

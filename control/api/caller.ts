@@ -1,6 +1,7 @@
 import type { Validity } from '../../shared/identity/verify.ts';
 import type { Attributes } from '../access/attributes.ts';
 import type { Authorizer } from '../access/authorizer.ts';
+import type { HeaderLines } from '../access/impersonation.ts';
 import type { User } from '../access/user.ts';
 import type { BodyBudget } from './server/body-budget.ts';
 
@@ -50,6 +51,8 @@ export interface ApiEnv {
     bodies?: BodyBudget;
     /** Why requests with this client certificate are refused: it, its join or its CA was revoked. */
     refusal?: string;
+    /** The header lines as they were sent: `Headers` joins those of one name. Names in lower case. */
+    headerLines?: () => HeaderLines;
     /** Calls when the answer was sent, or its client has disconnected. */
     onClosed?: (listener: () => void) => void;
     /** Says that the caller proved an identity otherwise: its connection counts as that identity's. */

@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type RequestOptions, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ControlPlane, startControlPlane } from '../../control/control-plane.ts';
 import { createCsr } from '../../shared/identity/csr.ts';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
+import { kinds } from '../../shared/resources/index.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tulle-routes-'));
 let plane: ControlPlane;
@@ -206,3 +207,138 @@ it('lets every caller reach what the table says, and nothing else', async () => 
   expect(found).toEqual(wanted);
   expect(Object.keys(TABLE).filter((key) => !(key in found))).toEqual([]);
 }, 120_000);
+
+/** Every method that HTTP libraries know, whatever a route declares. */
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
+/** What a proxy's certificate reaches beside what anonymous callers do: each is about the proxy itself. */
+const OWN: ReadonlySet<string> = new Set([
+  'POST /v3/delta-discovery',
+  'POST /v1/proxy-config',
+  'POST /v1/workload-health',
+  'POST /v1/certificates',
+  'POST /v1/jwt-svids',
+  'DELETE /v1/join',
+]);
+
+/** A proxy of its own, since the other test ends the join of its certificate. */
+async function proxyOf(namespace: string, serviceAccount: string) {
+  const admin = callers['admin']!;
+  const { token } = await json<{ token: string }>('POST', '/v1/join-tokens', admin, { namespace, serviceAccount });
+  const keys = await generateKeys();
+  const issued = await json<{ certificateChain: string }>(
+    'POST',
+    '/v1/certificates',
+    {},
+    { csr: await createCsr(keys), token },
+  );
+  const certificate = { cert: issued.certificateChain, key: await exportPrivateKey(keys.privateKey) };
+  const { token: jwt } = await json<{ token: string }>('POST', '/v1/jwt-svids', certificate, {
+    audience: ['tulle-control'],
+  });
+  return { certificate, jwt: bearer(jwt) };
+}
+
+describe("a proxy's identity", () => {
+  const SECRET = 'the-key-of-another';
+  let proxy: Awaited<ReturnType<typeof proxyOf>>;
+  beforeAll(async () => {
+    proxy = await proxyOf('default', 'curious');
+    await json('POST', '/api/v1/namespaces/default/secrets', callers['admin']!, {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'x', namespace: 'default' },
+      stringData: { key: SECRET },
+    });
+  });
+
+  it('is refused by every route and every method, but for what is about itself', async () => {
+    const paths = [...new Set(plane.routes.map(({ path }) => path))].filter((path) => !path.includes('*'));
+    const reached: string[] = [];
+    for (const path of paths)
+      for (const method of METHODS)
+        for (const who of [proxy.certificate, proxy.jwt]) {
+          // Its own join is ended by the other test.
+          if (OWN.has(`${method} ${path}`)) continue;
+          const { status, text } = await call(method, urlOf(path), who, BODIES[path]);
+          expect(text, `${method} ${path}`).not.toContain(SECRET);
+          const declared = method === 'HEAD' ? 'GET' : method;
+          const isPublic = expected(declared, path) === PUBLIC;
+          if (![401, 403, 404, 405].includes(status) && !isPublic) reached.push(`${method} ${path}: ${status}`);
+        }
+    expect(reached).toEqual([]);
+  }, 240_000);
+
+  it('reads and writes no resource of any kind by any verb, nor as another user', async () => {
+    const reached: string[] = [];
+    const attempt = async (method: string, path: string, who: RequestOptions) => {
+      const { status, text } = await call(method, path, who);
+      expect(text).not.toContain(SECRET);
+      if (status !== 401 && status !== 403) reached.push(`${method} ${path}: ${status}`);
+    };
+    for (const { group, plural, versions, namespaced } of kinds) {
+      const base = group === '' ? `/api/${versions[0]}` : `/apis/${group}/${versions[0]}`;
+      const collection = namespaced ? `${base}/namespaces/default/${plural}` : `${base}/${plural}`;
+      const verbs: [string, string][] = [
+        ['GET', collection],
+        ['GET', `${base}/${plural}`],
+        ['GET', `${collection}?watch=true`],
+        ['POST', collection],
+        ['DELETE', collection],
+        ['GET', `${collection}/x`],
+        ['PUT', `${collection}/x`],
+        ['PATCH', `${collection}/x`],
+        ['DELETE', `${collection}/x`],
+        ['GET', `${collection}/x/status`],
+        ['PUT', `${collection}/x/status`],
+      ];
+      for (const [method, path] of verbs) await attempt(method, path, proxy.certificate);
+    }
+    const identities: readonly RequestOptions[] = [proxy.certificate, proxy.jwt];
+    for (const who of identities) {
+      const headers = { ...who.headers, 'impersonate-user': 'admin', 'impersonate-group': 'system:masters' };
+      await attempt('GET', '/api/v1/namespaces/default/secrets/x', { ...who, headers });
+      await attempt('GET', '/version', { ...who, headers });
+    }
+    expect(reached).toEqual([]);
+  }, 240_000);
+
+  it('reads no config of another proxy, and gets no document of another identity', async () => {
+    const node = (id: string, metadata: object) => ({ id, metadata });
+    const another = [
+      node('sidecar~10.0.0.1~a.other~other.svc.cluster.local', { NAMESPACE: 'other', SERVICE_ACCOUNT: 'web' }),
+      node('sidecar~10.0.0.1~a.default~default.svc.cluster.local', { NAMESPACE: 'other', SERVICE_ACCOUNT: 'curious' }),
+      node('sidecar~10.0.0.1~a.default~default.svc.cluster.local', { NAMESPACE: 'default', SERVICE_ACCOUNT: 'web' }),
+      node('router~10.0.0.1~a.istio-system~istio-system.svc.cluster.local', { NAMESPACE: 'istio-system' }),
+    ];
+    const own = node('sidecar~10.0.0.1~a.default~default.svc.cluster.local', {
+      NAMESPACE: 'default',
+      SERVICE_ACCOUNT: 'curious',
+    });
+    const requests = [{ typeUrl: 'type.googleapis.com/envoy.config.cluster.v3.Cluster' }];
+    const answer = await call('POST', '/v3/delta-discovery', proxy.certificate, { node: own, requests });
+    expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('"session"')]);
+    for (const who of [proxy.certificate, proxy.jwt])
+      for (const each of another) {
+        const { status, text } = await call('POST', '/v3/delta-discovery', who, { node: each, requests: [] });
+        expect([status, text], JSON.stringify(each)).toEqual([403, expect.any(String)]);
+      }
+    for (const each of another)
+      expect((await call('POST', '/v1/proxy-config', proxy.certificate, { node: each })).status).toBeGreaterThanOrEqual(
+        400,
+      );
+    const csr = await createCsr(await generateKeys(), 'spiffe://cluster.local/ns/default/sa/web');
+    expect((await call('POST', '/v1/certificates', proxy.certificate, { csr })).status).toBeGreaterThanOrEqual(400);
+    // A bearer token is weaker proof than a key: no certificate for it.
+    const ownCsr = await createCsr(await generateKeys());
+    expect((await call('POST', '/v1/certificates', proxy.jwt, { csr: ownCsr })).status).toBe(401);
+    for (const path of [
+      '/v1/proxies',
+      '/v1/proxies/a.default/config',
+      '/v1/joins',
+      '/v1/join-tokens',
+      '/v1/user-tokens',
+    ])
+      expect((await call('GET', path, proxy.certificate)).status, path).toBe(403);
+  });
+});

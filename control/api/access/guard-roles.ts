@@ -7,7 +7,7 @@ import type { Resource } from '../../../shared/resources/resource.ts';
 import { notCovered, type PolicyRule, showRule } from '../../access/rbac/policy-rule.ts';
 import { type Binding, RBAC_GROUP, type Role, rulesOf } from '../../access/rbac/rbac-index.ts';
 import { overriding } from '../../store/overriding.ts';
-import type { ResourceKey, ResourceStore } from '../../store/store.ts';
+import { type ResourceKey, type ResourceStore, StoreError } from '../../store/store.ts';
 import type { ApiEnv } from '../caller.ts';
 import type { Target } from '../resources/kinds.ts';
 import { ApiError, invalid } from '../resources/status.ts';
@@ -24,11 +24,41 @@ export function guardingRoles(store: ResourceStore, c: Context<ApiEnv>, target: 
       await check(key, resource);
       return store.create(key, resource, author);
     },
-    async update(key, resource, author) {
-      await check(key, resource, await store.get(key));
-      return store.update(key, resource, author);
-    },
+    update: (key, resource, author) =>
+      updateChecked(store, key, { resource, check, write: (next) => store.update(key, next, author) }),
   });
+}
+
+interface CheckedUpdate {
+  readonly resource: Resource;
+  readonly check: (key: ResourceKey, resource: Resource, stored?: Resource) => Promise<void>;
+  readonly write: (resource: Resource) => Promise<Resource>;
+}
+
+/** How often an update is repeated that other writers overtake, whose own writer named no revision. */
+const MAX_ATTEMPTS = 5;
+
+/** It takes the place of no other than what it was compared with: another writer may have taken rights from that meanwhile. */
+async function updateChecked(
+  store: ResourceStore,
+  key: ResourceKey,
+  { resource, check, write }: CheckedUpdate,
+): Promise<Resource> {
+  const wanted = resource.metadata.resourceVersion;
+  for (let attempt = 1; ; attempt++) {
+    const stored = await store.get(key);
+    await check(key, resource, stored);
+    const found = stored?.metadata.resourceVersion;
+    // Where there was none, all rights of the new one were asked for.
+    if (found === undefined) return write(resource);
+    if (wanted && wanted !== found) throw new StoreError('conflict', `it is at resourceVersion ${found}`);
+    try {
+      return await write({ ...resource, metadata: { ...resource.metadata, resourceVersion: found } });
+    } catch (error) {
+      const isOvertaken = error instanceof StoreError && error.code === 'conflict';
+      if (!isOvertaken || wanted || attempt === MAX_ATTEMPTS) throw error;
+    }
+  }
 }
 
 const isBinding = ({ plural }: ResourceKey) => plural.endsWith('bindings');

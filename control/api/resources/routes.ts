@@ -15,6 +15,8 @@ export interface ResourceRoutes {
   neighbours?: Neighbours | undefined;
   /** Ends the watches at a stop. Default: they end with their connections. */
   watches?: OpenWatches | undefined;
+  /** How long the deletion of a collection may take, milliseconds. Default: a minute. */
+  collectionMs?: number | undefined;
   /** Between the bookmarks of a watch, milliseconds. Default: BOOKMARK_MS. */
   bookmarkMs?: number | undefined;
 }

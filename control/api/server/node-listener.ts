@@ -60,7 +60,7 @@ async function answer(
   let response: Response;
   try {
     const onClosed = (listener: () => void) => void reply.once('close', listener);
-    response = await fetch(request, { ...bindings(message), onClosed });
+    response = await fetch(request, { ...bindings(message), headerLines: () => linesOf(message), onClosed });
   } catch {
     // The application logs its errors; clients get no details.
     return plain(reply, 500, 'internal error');
@@ -102,6 +102,13 @@ function headersOf(message: IncomingMessage): Headers {
   const raw = message.rawHeaders;
   for (let at = 0; at + 1 < raw.length; at += 2) headers.append(raw[at] ?? '', raw[at + 1] ?? '');
   return headers;
+}
+
+function linesOf({ rawHeaders }: IncomingMessage): [string, string][] {
+  const lines: [string, string][] = [];
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2)
+    lines.push([rawHeaders[at]!.toLowerCase(), rawHeaders[at + 1]!]);
+  return lines;
 }
 
 /** The body as a web stream with backpressure to the socket. Nothing is taken from the socket for it before its first read. */
