@@ -14,7 +14,15 @@ import type { ClusterCounters } from './http/filters/grpc-method-stats.ts';
 import type { RequestContext } from './http/request/request-context.ts';
 import type { RequestObserver } from './http/request/request-observer.ts';
 import { OwnListeners, withoutOwnListeners } from './listener/own-listeners.ts';
-import { adminOf, lifecycle, type ProxyPart, portsOf, type RunningProcess, readText } from './mesh-proxy.ts';
+import {
+  adminOf,
+  lifecycle,
+  type ProcessActions,
+  type ProxyPart,
+  portsOf,
+  type RunningProcess,
+  readText,
+} from './mesh-proxy.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadManager } from './overload/overload-manager.ts';
 import { OverloadState } from './overload/overload-state.ts';
@@ -273,7 +281,7 @@ export async function startStaticProxy(
   runtime: Runtime,
   version: string,
   settings: StaticSettings,
-  quit: () => void,
+  actions: ProcessActions,
   sockets?: InheritedSockets,
 ): Promise<RunningProcess> {
   const text = await readText(runtime, settings.config, '--config');
@@ -288,7 +296,7 @@ export async function startStaticProxy(
     ...(localClusterName && { localCluster: localClusterName }),
   };
   const taken = processSettings(settings, {}, hostOf(runtime));
-  const { workers, drainMs, terminationDrainMs } = taken;
+  const { workers, drainMs } = taken;
   const limits = bootstrapLimits(bootstrap, settings, drainMs);
   const env = { runtime, trustDomain: undefined, own: node, sockets };
   const { part } =
@@ -296,9 +304,9 @@ export async function startStaticProxy(
       ? pooled(new WorkerPool(runtime, workers, workerInit(version, node, env, limits, workers)))
       : assemble(env, version, () => '', limits);
   await runBootstrap(part, bootstrap).catch(refused);
-  const life = lifecycle(part, terminationDrainMs, async () => {});
+  const life = lifecycle(part, taken, async () => {});
   const own = { failure: () => undefined, metrics: () => '', refused: () => NONE };
-  const state = { ready: () => true, draining: life.draining, quit, taken, ...own };
+  const state = { ready: () => true, draining: life.draining, ...actions, taken, ...own };
   const at = bootstrap.admin?.address?.socketAddress;
   const port = settings['admin-port'] ?? at?.portValue ?? settings.defaultAdminPort;
   const admin = adminOf({ runtime, version }, part, nodeId, state);

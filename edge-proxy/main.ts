@@ -23,5 +23,5 @@ if (parent) {
     version: VERSION,
     proxy: (settings, given) => meshProxyPart(runtime, VERSION, settings, given),
     envoy: async (settings, args) => (await import('./envoy/envoy-engine.ts')).envoyEngine(runtime, settings, args),
-    startStatic: (settings, quit, sockets) => startStaticProxy(runtime, VERSION, settings, quit, sockets),
+    startStatic: (settings, actions, sockets) => startStaticProxy(runtime, VERSION, settings, actions, sockets),
   });

@@ -21,6 +21,8 @@ export async function startDns(
     runtime,
     port,
     descriptors,
+    // Without its names it would deny them.
+    listensLater: runtime.process.succession?.predecessor !== undefined,
     upstreams: settings['dns-upstream'],
     namespace: settings.namespace,
     domainSuffix: settings['domain-suffix'],

@@ -93,12 +93,26 @@ export interface RunningProcess {
   readonly ready: Promise<void>;
   /** Listener name -> the port it is really bound to. */
   ports(): Record<string, number>;
-  /** Drains and ends everything; safe to call again. */
-  stop(): Promise<void>;
+  /**
+   * Drains and ends everything; safe to call again.
+   * @param replaced another process serves on the same sockets: the workload stays in discovery, and connections have the drain
+   * time of a listener
+   */
+  stop(replaced?: boolean): Promise<void>;
+  /** Leaves the files of --data to another process. Absent: it has none. @returns ends that */
+  holdFiles?(): Promise<() => void>;
+}
+
+/** What the admin endpoints may do with the process. */
+export interface ProcessActions {
+  /** Ends it, as SIGTERM does. */
+  readonly quit: () => void;
+  /** @returns why this process stays; undefined: another one has taken its place */
+  readonly hotRestart: () => Promise<string | undefined>;
 }
 
 /** @throws Error in one line when the proxy cannot start */
-export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Promise<RunningProcess> {
+export async function startMeshProxy(parts: MeshProxyDeps, actions: ProcessActions): Promise<RunningProcess> {
   const { runtime, settings } = parts;
   const { log } = runtime.process;
   // Loaded here: a static proxy has no identity and need not carry what makes one.
@@ -130,7 +144,8 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     files: runtime.files,
     folder: settings.data,
     request: (method, path, body) => client.request(method, path, body),
-    joinToken: await joinTokenOf(runtime, settings, log),
+    // A predecessor has used it, and its descriptor is not inherited.
+    joinToken: runtime.process.succession?.predecessor ? undefined : await joinTokenOf(runtime, settings, log),
     clock: identityClock(runtime),
     random: () => runtime.random(),
     log,
@@ -216,17 +231,22 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     identity.stop();
     client.close();
   };
-  const leave = async () => {
+  const leave = async (replaced: boolean) => {
     stopFollowing();
     prober.stop();
+    if (replaced) {
+      identity.stop();
+      await Promise.all([stats?.close(), dns?.close()]);
+      return;
+    }
     const leaves = settings.type === 'sidecar' && settings['leave-on-stop'] === 'yes';
     if (leaves && discovery.state.live) await leaveDiscovery(client, node);
   };
-  const life = lifecycle(proxy, taken.terminationDrainMs, release, leave);
+  const life = lifecycle(proxy, taken, release, leave);
   const admin = adminOf(parts, proxy, node.id, {
     ready: () => ready,
     draining: life.draining,
-    quit,
+    ...actions,
     taken,
     failure: () => expiryFailure(identity.current, runtime.now()),
     metrics: () => expiryMetrics(identity.current, runtime.now()) + (dns?.exposition() ?? ''),
@@ -234,6 +254,12 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     refused: () => discovery.state.refused,
   });
   const adminPort = settings['admin-port'] ?? settings.defaultAdminPort;
+  // Until this process is ready its predecessor answers there.
+  if (!ready && runtime.process.succession?.predecessor) {
+    discovery.start();
+    await discovery.synced;
+  }
+  await dns?.listen();
   life.listening = await serveAdmin(runtime, settings['admin-address'], adminPort, admin, taken.statsCompression);
   proxy.refuseConnectionsTo(life.listening);
   const at = settings['stats-address'];
@@ -256,6 +282,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, quit: () => void): Pr
     ready: inForce,
     ports: () => portsOf(proxy),
     stop: life.stop,
+    holdFiles: () => cache.hold(),
   };
 }
 
@@ -352,6 +379,7 @@ interface State {
   readonly ready: () => boolean;
   readonly draining: () => boolean;
   readonly quit: () => void;
+  readonly hotRestart: ProcessActions['hotRestart'];
   readonly taken: ProcessSettings;
   readonly failure: () => string | undefined;
   /** In addition to those of the proxy. */
@@ -391,29 +419,37 @@ export function portsOf(proxy: ProxyPart): Record<string, number> {
 }
 
 /**
- * Draining first, so that readiness says so and probes can still ask; the admin server goes last.
- * @param leave before connections are drained: has peers send nothing more
+ * Draining first, so that readiness says so and probes can still ask; the admin server goes last, and first where another
+ * process has taken over.
+ * @param leave before connections are drained: has peers send nothing more, or leaves the workload to the process that has
+ * taken over
  */
 export function lifecycle(
   proxy: ProxyPart,
-  drainMs: number,
+  { drainMs, terminationDrainMs }: Pick<ProcessSettings, 'drainMs' | 'terminationDrainMs'>,
   release: () => Promise<void>,
-  leave: () => Promise<void> = async () => {},
+  leave: (replaced: boolean) => Promise<void> = async () => {},
 ) {
   let stopping: Promise<void> | undefined;
   const life = {
     listening: undefined as Listening | undefined,
     draining: () => stopping !== undefined,
-    stop(): Promise<void> {
+    stop(replaced = false): Promise<void> {
       stopping ??= (async () => {
-        await leave();
-        await proxy.drain(drainMs);
+        if (replaced) await closeAdmin();
+        await leave(replaced);
+        await proxy.drain(replaced ? drainMs : terminationDrainMs);
         await release();
         await proxy.close();
-        await life.listening?.close();
+        await closeAdmin();
       })();
       return stopping;
     },
+  };
+  const closeAdmin = async () => {
+    const { listening } = life;
+    life.listening = undefined;
+    await listening?.close();
   };
   return life;
 }

@@ -2,7 +2,14 @@
 
 import { CAPTURE_PORTS } from '../shared/join/capture-ports.ts';
 import { applicationEnvironment } from './application-environment.ts';
-import { type MeshProxyDeps, type RunningProcess, readText, startMeshProxy } from './mesh-proxy.ts';
+import { HotRestart } from './hot-restart.ts';
+import {
+  type MeshProxyDeps,
+  type ProcessActions,
+  type RunningProcess,
+  readText,
+  startMeshProxy,
+} from './mesh-proxy.ts';
 import type { Application, EndSignal, ProcessControl, Runtime } from './runtime/runtime.ts';
 import { accessUrl, accessWith, type HttpProxyAccess, newAccess } from './settings/http-proxy-access.ts';
 import {
@@ -29,7 +36,7 @@ export interface ProcessDeps {
   ) => Promise<Required<Pick<MeshProxyDeps, 'proxy' | 'engine'>>>;
   readonly startStatic: (
     settings: StaticSettings,
-    quit: () => void,
+    actions: ProcessActions,
     sockets: InheritedSockets | undefined,
   ) => Promise<RunningProcess>;
 }
@@ -85,14 +92,22 @@ async function run({ runtime, version, proxy, envoy, startStatic }: ProcessDeps,
   let running: RunningProcess | undefined;
   let application: Application | undefined;
   let stopping = false;
-  const stop = (code: number) => {
+  const stop = (code: number, replaced = false) => {
     stopping = true;
-    running!.stop().then(
+    running!.stop(replaced).then(
       () => host.exit(code),
       (error: unknown) => fail(runtime, error),
     );
   };
+  const hotRestart = new HotRestart({
+    host,
+    sockets: sockets ?? {},
+    obstacle: obstacleOf(host, parsed),
+    running: () => running,
+    replaced: () => stop(0, true),
+  });
   const quit = (signal: EndSignal, code: number) => {
+    hotRestart.cancel();
     if (application) application.kill(signal);
     // Before the start is over there is nothing to drain.
     else if (running) stop(code);
@@ -101,9 +116,9 @@ async function run({ runtime, version, proxy, envoy, startStatic }: ProcessDeps,
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     host.onSignal(signal, () => quit(signal, command ? SIGNAL_EXIT[signal] : 0));
   if (command) host.onSignal('SIGHUP', () => quit('SIGHUP', SIGNAL_EXIT.SIGHUP));
-  const quitByAdmin = () => quit('SIGTERM', 0);
+  const actions: ProcessActions = { quit: () => quit('SIGTERM', 0), hotRestart: () => hotRestart.request() };
   const access = await httpProxyAccess(runtime, parsed);
-  if (parsed.kind === 'static') running = await startStatic(parsed.settings, quitByAdmin, sockets);
+  if (parsed.kind === 'static') running = await startStatic(parsed.settings, actions, sockets);
   else {
     const { settings } = parsed;
     const part = isEnvoy(parsed)
@@ -111,7 +126,7 @@ async function run({ runtime, version, proxy, envoy, startStatic }: ProcessDeps,
       : { proxy: proxy(settings, { httpProxy: access, sockets }) };
     const dnsDescriptors = descriptorsAt(sockets, CAPTURE_PORTS.dns);
     const deps = { runtime, version, settings, ...part, inheritedDescriptors, dnsDescriptors };
-    running = await startMeshProxy(deps, quitByAdmin);
+    running = await startMeshProxy(deps, actions);
   }
   await running.ready;
   // Config may come into force while the proxy drains: no application starts then.
@@ -119,7 +134,7 @@ async function run({ runtime, version, proxy, envoy, startStatic }: ProcessDeps,
   // What reading the config left behind would stay for as long as there is little to do.
   host.collectGarbage?.();
   host.releaseStartup?.();
-  host.notifyReady?.((line) => host.log(line));
+  await takePlace(host);
   const httpProxyPort = parsed.kind === 'mesh' ? parsed.settings['http-proxy-port'] : undefined;
   if (parsed.settings.announce) {
     const { adminPort, outboundAddress, dnsPort } = running;
@@ -143,6 +158,31 @@ async function run({ runtime, version, proxy, envoy, startStatic }: ProcessDeps,
   application = undefined;
   // The application has ended: the sidecar sends its last responses, then stops.
   stop(code);
+}
+
+/**
+ * Says that this process serves: to the service manager, then to the process that it replaces, which drains.
+ * @throws Error where it replaces one and the service manager would not follow it
+ */
+async function takePlace({ succession, notifyReady, log }: ProcessControl): Promise<void> {
+  const replaces = succession?.predecessor !== undefined;
+  if (replaces) await succession?.closeUntaken();
+  const notified = notifyReady?.();
+  if (!replaces) {
+    void notified?.then((problem) => problem && log(problem));
+    return;
+  }
+  const problem = await notified;
+  if (problem) throw new Error(problem);
+  succession?.releasePredecessor();
+}
+
+/** Why another process cannot take over from this one; undefined: it can. */
+function obstacleOf(host: ProcessControl, parsed: Settings): string | undefined {
+  const instead = 'restart it instead';
+  if (isEnvoy(parsed)) return `Envoy's sockets cannot be handed over: ${instead}`;
+  if (parsed.command) return `its application would end with it: ${instead}`;
+  return host.pid === 1 ? `it is the main process of its container: ${instead}` : undefined;
 }
 
 const isEnvoy = (parsed: Settings): boolean => parsed.kind === 'mesh' && parsed.settings['envoy-path'] !== undefined;

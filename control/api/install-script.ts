@@ -112,6 +112,10 @@ if [ "$(cat "$home/.digest" 2>/dev/null || :)" != "$digest" ]; then
   mv "$new" "$home"
   rm -rf "$home.old.$$"
   ln -sf "../lib/tulle/$entry" "$command"
+  # An upgrade: another process takes over from the proxy that runs.
+  if [ -z "$made" ] && [ "$prefix" = /usr/local ] && systemctl -q is-active tulle-proxy.service 2>/dev/null; then
+    systemctl reload-or-restart tulle-proxy.service </dev/null || fail 'installed, but the proxy was not replaced: "journalctl -u tulle-proxy" says why'
+  fi
 fi
 
 case :$PATH: in

@@ -34,6 +34,7 @@ function setup(change: Partial<AdminDeps> = {}) {
     now: () => 0,
     uptimeMs: () => 2500,
     quit: () => {},
+    hotRestart: async () => undefined,
     drainListeners: () => {},
     stats: () => [],
     certificates: () => [],

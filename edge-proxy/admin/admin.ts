@@ -36,6 +36,8 @@ export interface AdminDeps {
   readonly uptimeMs: () => number;
   /** Ends the process, as SIGTERM does. */
   readonly quit: () => void;
+  /** Has another process take the place of this one. @returns why it did not; undefined: it did */
+  readonly hotRestart: () => Promise<string | undefined>;
   /** `graceful`: continues accepting for the drain time, each connection for one answer. */
   readonly drainListeners: (options: { readonly graceful: boolean; readonly inboundOnly: boolean }) => void;
   /** Envoy's statistics by name. */
@@ -57,10 +59,11 @@ export function createAdmin(deps: AdminDeps): Admin {
   };
   const metrics = async () =>
     new Response(await deps.metrics(), { headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' } });
-  const acting = (path: string, act: (query: URLSearchParams) => void) => {
-    router.post(path, (request) => {
-      act(new URL(request.url).searchParams);
-      return text('OK\n');
+  /** @param act may resolve with the reason why nothing was done */
+  const acting = (path: string, act: (query: URLSearchParams) => unknown) => {
+    router.post(path, async (request) => {
+      const refused = await act(new URL(request.url).searchParams);
+      return typeof refused === 'string' ? text(`${refused}\n`, { status: 503 }) : text('OK\n');
     });
     router.all(path, () => text('method not allowed, use POST\n', { status: 405, headers: { allow: 'POST' } }));
   };
@@ -88,6 +91,7 @@ export function createAdmin(deps: AdminDeps): Admin {
   router.get('/listeners', (request) => listeners(deps, new URL(request.url).searchParams.get('format')));
   router.get('/server_info', () => json(serverInfo(deps)));
   acting('/quitquitquit', deps.quit);
+  acting('/hot_restart', deps.hotRestart);
   acting('/healthcheck/fail', () => deps.setHealthy(false));
   acting('/healthcheck/ok', () => deps.setHealthy(true));
   acting('/drain_listeners', (query) =>

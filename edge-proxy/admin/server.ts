@@ -11,7 +11,7 @@ import type { Admin } from './admin.ts';
 import { acceptsGzip, gzip } from './compression.ts';
 
 const MAX_CONNECTIONS = 64;
-/** From accept to the whole request, and again for the client to take the answer. */
+/** From accept to the whole request, and again for the client to take the answer once it is there. */
 const PATIENCE_MS = 10_000;
 const MAX_BODY_BYTES = 64 * 1024;
 
@@ -43,10 +43,12 @@ function converse(connection: Connection, served: Served, closed: () => void): v
   let body = 0;
   let head: RequestHead | undefined;
   let timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
+  let isOpen = true;
   const answer = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
-    void respond(connection, served, head!);
+    void respond(connection, served, head!).then(() => {
+      if (isOpen) timer = setTimeout(() => connection.destroy(), PATIENCE_MS);
+    });
   };
   const parser = new RequestParser(
     {
@@ -76,6 +78,7 @@ function converse(connection: Connection, served: Served, closed: () => void): v
       if (!parser.complete) connection.destroy();
     },
     onClose() {
+      isOpen = false;
       clearTimeout(timer);
       closed();
     },

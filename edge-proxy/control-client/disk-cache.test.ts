@@ -63,6 +63,17 @@ describe('DiskCache', () => {
     expect(await cache().load('other')).toEqual(config([resource('e')]));
   });
 
+  it('writes nothing while another process has the folder', async () => {
+    const held = await saved(config([resource('a')]));
+    const release = await held.hold();
+    held.save('n', config([resource('b')]));
+    await held.flush();
+    expect(await cache().load('n')).toEqual(config([resource('a')]));
+    release();
+    await held.flush();
+    expect(await cache().load('n')).toEqual(config([resource('b')]));
+  });
+
   it('writes what changed, after a start as well, and stays within twice the config', async () => {
     const written: number[] = [];
     const counting: Files = {

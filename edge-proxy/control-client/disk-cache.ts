@@ -38,6 +38,7 @@ export class DiskCache {
   private readonly warn: (line: string) => void;
   private next: { nodeId: string; config: CachedConfig } | undefined;
   private writing: Promise<void> | undefined;
+  private held = false;
   /** Undefined: there is no journal to append to. */
   private written: Written | undefined;
 
@@ -93,6 +94,20 @@ export class DiskCache {
    */
   save(nodeId: string, config: CachedConfig): void {
     this.next = { nodeId, config };
+    this.writeSoon();
+  }
+
+  /** Leaves the files to another process, once what is being written is written. @returns ends that */
+  async hold(): Promise<() => void> {
+    this.held = true;
+    await this.writing;
+    return () => {
+      this.held = false;
+      this.writeSoon();
+    };
+  }
+
+  private writeSoon(): void {
     this.writing ??= this.drain().finally(() => {
       this.writing = undefined;
     });
@@ -104,7 +119,7 @@ export class DiskCache {
   }
 
   private async drain(): Promise<void> {
-    while (this.next) {
+    while (this.next && !this.held) {
       const { nodeId, config } = this.next;
       this.next = undefined;
       await this.write(nodeId, config);

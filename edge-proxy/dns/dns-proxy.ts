@@ -10,7 +10,7 @@ import { type DnsServer, LOOPBACK, serveDnsOn, startDnsServer } from './server.t
 import { UpstreamServers } from './upstream-servers.ts';
 
 /** Between attempts to listen at a port that is in use. */
-const WAIT_MS = 50;
+const WAIT_MS = 10;
 
 export interface DnsProxyOptions {
   readonly runtime: Pick<Runtime, 'openDatagrams' | 'listen' | 'connect' | 'monotonicMs' | 'random' | 'files'>;
@@ -20,6 +20,8 @@ export interface DnsProxyOptions {
   readonly descriptors?: readonly number[];
   /** Empty: those of the host's resolver. */
   readonly upstreams: readonly SocketAddress[];
+  /** It listens only once `listen` is called: a predecessor answers until then. Default: at once. */
+  readonly listensLater?: boolean;
   /** Of the workload. */
   readonly namespace: string;
   /** `cluster.local` */
@@ -60,10 +62,15 @@ export class DnsProxy {
    */
   static async start(options: DnsProxyOptions): Promise<DnsProxy> {
     const proxy = new DnsProxy(options);
-    await proxy.open();
+    if (!options.listensLater) await proxy.open();
     // The port is known now, so that this server can be left out.
     await proxy.servers.start();
     return proxy;
+  }
+
+  /** With `listensLater`. @throws ListenError, as `start` */
+  async listen(): Promise<void> {
+    if (this.options.listensLater) await this.open();
   }
 
   private async open(): Promise<void> {
@@ -130,10 +137,13 @@ export class DnsProxy {
     return this.metrics.exposition();
   }
 
+  /** Queries that were received are answered first. Safe to call again. */
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.waiting);
-    await this.server?.close();
+    const { server } = this;
+    this.server = undefined;
+    await server?.close();
   }
 
   private report(line: string): void {

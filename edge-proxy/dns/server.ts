@@ -23,6 +23,9 @@ export const LOOPBACK: readonly string[] = [IPV4_LOOPBACK, IPV6_LOOPBACK];
 const MAX_CONNECTIONS = 64;
 const MAX_PIPELINED = 32;
 const IDLE_MS = 10_000;
+/** How long a server that closes waits for answers that are under way, and how often it looks. */
+const ANSWER_LIMIT_MS = 2000;
+const LOOK_MS = 5;
 /** Of attempts to find a port that is free for both transports. */
 const MAX_ATTEMPTS = 20;
 
@@ -100,14 +103,13 @@ async function listenOn(address: string, wanted: number, options: DnsServerOptio
   try {
     tcp = await listenTcp({ address, port, plaintext: true }, options);
   } catch (error) {
-    socket.close();
+    await socket.close();
     throw error;
   }
   return {
     port,
     async close() {
-      socket.close();
-      await tcp.close();
+      await Promise.all([socket.close(), tcp.close()]);
     },
   };
 }
@@ -128,25 +130,43 @@ async function listenTcp(
   };
 }
 
+interface UdpServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
 async function openUdp(
   address: string,
   port: number,
   { runtime, responder, onError }: DnsServerOptions,
-): Promise<DatagramSocket> {
+): Promise<UdpServer> {
+  let waiting = 0;
   const socket: DatagramSocket = await runtime.openDatagrams(
     { address, port },
     {
       onDatagram(bytes, from) {
-        responder.take(bytes, {
+        waiting += 1;
+        const isQuery = responder.take(bytes, {
           address: from.address,
           transport: 'udp',
-          reply: (message) => socket.send(message, from),
+          reply(message) {
+            waiting -= 1;
+            socket.send(message, from);
+          },
         });
+        if (!isQuery) waiting -= 1;
       },
       onError,
     },
   );
-  return socket;
+  return {
+    port: socket.port,
+    async close() {
+      for (let left = ANSWER_LIMIT_MS; waiting > 0 && left > 0; left -= LOOK_MS)
+        await new Promise((again) => setTimeout(again, LOOK_MS));
+      socket.close();
+    },
+  };
 }
 
 /** Answers the queries of one connection, in the order in which the answers are there (RFC 7766 6.2.1.1). */

@@ -16,10 +16,12 @@ interface BunSockets {
   listen(options: {
     hostname: string;
     port: number;
+    /** Of a socket that listens already. */
+    fd?: number;
     allowHalfOpen: boolean;
     reusePort: boolean;
     socket: SocketEvents;
-  }): { readonly hostname: string; readonly port: number; stop(closeActive: boolean): void };
+  }): { readonly hostname: string | undefined; readonly port: number | undefined; stop(closeActive: boolean): void };
   connect(options: {
     hostname: string;
     port: number;
@@ -52,6 +54,7 @@ export async function nativeListen(
       port: options.port,
       allowHalfOpen: true,
       reusePort: options.reusePort ?? false,
+      ...(options.descriptor === undefined ? {} : { fd: options.descriptor }),
       socket: {
         ...events,
         open(socket) {
@@ -64,8 +67,9 @@ export async function nativeListen(
       },
     });
     return {
-      address: server.hostname,
-      port: server.port,
+      // Of a descriptor it knows neither.
+      address: server.hostname ?? options.address,
+      port: server.port ?? options.port,
       async close() {
         server.stop(false);
       },

@@ -3,7 +3,7 @@
 import { isUnixAddress } from '../../shared/match/unix-address.ts';
 import { nativeConnect, nativeListen } from './bun-sockets.ts';
 import type { Runtime } from './runtime.ts';
-import { socketsRuntime } from './sockets-runtime.ts';
+import { onHanded, socketsRuntime } from './sockets-runtime.ts';
 import { nativeWriter } from './writes/native-writer.ts';
 
 export function bunRuntime(): Runtime {
@@ -14,11 +14,12 @@ export function bunRuntime(): Runtime {
   });
   return {
     ...shared,
-    listen: (options, onConnection) =>
-      // Bun's own sockets take no descriptor.
-      options.plaintext && options.descriptor === undefined && !isUnixAddress(options.address)
+    listen(given, onConnection) {
+      const options = onHanded(given);
+      return options.plaintext && !isUnixAddress(options.address)
         ? nativeListen(options, onConnection)
-        : shared.listen(options, onConnection),
+        : shared.listen(options, onConnection);
+    },
     connect: (to, tls, handler, onOpen) =>
       tls || isUnixAddress(to.address) ? shared.connect(to, tls, handler, onOpen) : nativeConnect(to, handler, onOpen),
   };

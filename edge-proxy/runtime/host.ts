@@ -13,6 +13,7 @@ import { startApplication } from './process/application.ts';
 import { startCommand } from './process/command.ts';
 import { followParentOutput, redirectOutput, writeError, writeOut } from './process/output.ts';
 import { notifyReady } from './process/service-manager.ts';
+import { succession } from './process/successor.ts';
 import { processLog } from './process-log.ts';
 import type { Files, ProcessControl } from './runtime.ts';
 import { parentChannel, startWorker } from './workers.ts';
@@ -157,6 +158,7 @@ export const processControl: ProcessControl = {
   startApplication,
   startCommand,
   notifyReady,
+  succession,
   redirectOutput,
   args: process.argv.slice(2),
   onSignal(signal, handler) {

@@ -327,6 +327,33 @@ export interface RunningCommand {
   kill(): void;
 }
 
+/** A process that is to take over from this one. */
+export interface Successor {
+  readonly pid: number | undefined;
+  /** Resolves with the reason when it ends, or could not be started. */
+  readonly failed: Promise<string>;
+  /** Ends it at once. */
+  kill(): void;
+}
+
+/** Hot restart: a process takes the listening sockets of another one, which then drains. */
+export interface Succession {
+  /** The process that this one replaces; undefined: none, or it has ended. */
+  readonly predecessor: number | undefined;
+  /** Tells the predecessor that this process serves in its place. */
+  releasePredecessor(): void;
+  /** Called when a successor of this process says that it serves. */
+  onReplaced(replaced: () => void): void;
+  /** Closes sockets that were handed over to this process and that nothing listens on. */
+  closeUntaken(): Promise<void>;
+  /**
+   * Starts this program again, with the sockets on which this process listens.
+   * @param named sockets that this process inherited, by name
+   * @throws Error in one line: why it cannot be replaced
+   */
+  start(named: Readonly<Record<string, number>>): Successor;
+}
+
 export interface ProcessControl {
   /**
    * Starts this program again as a worker that shares its listening ports; absent where the runtime cannot.
@@ -357,8 +384,13 @@ export interface ProcessControl {
    * @param withheld descriptors that this process inherited, and the program does not
    */
   startCommand(command: readonly [string, ...string[]], withheld: readonly number[]): RunningCommand;
-  /** Tells the service manager that started this process that it is ready; absent: there can be none. */
-  notifyReady?(report: (line: string) => void): void;
+  /**
+   * Tells the service manager that started this process that it is ready, and is the main process; absent: there can be none.
+   * @returns why that failed, in one line
+   */
+  notifyReady?(): Promise<string | undefined>;
+  /** Absent: a process cannot be replaced by another one on its sockets. */
+  readonly succession?: Succession;
   /**
    * `writeOut` and `writeError`, of workers started later too, go to the end of `file`, or without one to standard error.
    * @throws Error where the file cannot be opened

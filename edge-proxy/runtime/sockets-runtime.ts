@@ -1,7 +1,8 @@
 /** A Runtime from the shared node:* parts and one runtime's quirks. */
 import type { Quirks } from './connection.ts';
 import { files, localAddresses, processControl, resolve } from './host.ts';
-import type { ClientTlsOptions, Runtime } from './runtime.ts';
+import { takeHanded } from './process/handed-sockets.ts';
+import type { ClientTlsOptions, ListenOptions, Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
 import { RevokedPeers } from './tls/revoked-peers.ts';
 import { clientContext, serverContext } from './tls/tls-context.ts';
@@ -19,6 +20,13 @@ function refuseFixed(
   if (options.curves?.length) throw new Error(`TLS: ecdhCurves cannot be set: ${quirks.fixedCiphers}`);
 }
 
+/** On the socket that the process before this one hands over, where it has one at this address. */
+export function onHanded(options: ListenOptions): ListenOptions {
+  if (options.descriptor !== undefined || options.port === 0) return options;
+  const descriptor = takeHanded('tcp', options.address, options.port);
+  return descriptor === undefined ? options : { ...options, descriptor };
+}
+
 export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
   const revoked = new RevokedPeers();
   const host = { quirks, revoked };
@@ -27,7 +35,7 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
     now: () => Date.now(),
     monotonicMs: () => performance.now(),
     random: () => Math.random(),
-    listen: (options, onConnection) => listen(options, quirks, onConnection),
+    listen: (options, onConnection) => listen(onHanded(options), quirks, onConnection),
     openDatagrams,
     connect: (to, tls, handler, onOpen) => connect(to, tls, host, handler, onOpen),
     serverTls(options) {

@@ -1,7 +1,9 @@
 /** Worker processes with a channel of JSON messages: child_process.fork, which Node, Bun and Deno all have. */
 import { fork } from 'node:child_process';
 import process from 'node:process';
+import { keepNonBlocking } from './process/non-blocking.ts';
 import { outputVariable } from './process/output.ts';
+import { streamsBeyond } from './process/withheld-descriptors.ts';
 import { logVariables } from './process-log.ts';
 import type { Channel, WorkerProcess } from './runtime.ts';
 
@@ -16,6 +18,8 @@ export function startWorker(descriptors: readonly number[]): WorkerProcess {
     env: { ...process.env, ...logVariables(), ...outputVariable(), [MARK]: '1' },
     stdio: ['ignore', 'inherit', 'inherit', ...placed(descriptors), 'ipc'],
   });
+  // Another worker accepts on them already.
+  keepNonBlocking(descriptors);
   child.on('error', () => child.kill('SIGKILL'));
   let over = false;
   return {
@@ -35,9 +39,12 @@ export function startWorker(descriptors: readonly number[]): WorkerProcess {
 }
 
 /** Each at the index of its number. The channel comes after them: on Deno it would replace a descriptor of its number. */
-function placed(descriptors: readonly number[]): ('ignore' | number)[] {
-  const count = Math.max(0, ...descriptors.map((descriptor) => descriptor - 2));
-  return Array.from({ length: count }, (_, index) => (descriptors.includes(index + 3) ? index + 3 : 'ignore'));
+function placed(descriptors: readonly number[]): ('pipe' | 'ignore' | number)[] {
+  const withheld = streamsBeyond([]);
+  const count = Math.max(withheld.length, ...descriptors.map((descriptor) => descriptor - 2));
+  return Array.from({ length: count }, (_, index) =>
+    descriptors.includes(index + 3) ? index + 3 : (withheld[index] ?? 'ignore'),
+  );
 }
 
 /** The channel to the parent, in a worker; undefined in any other process. */

@@ -13,9 +13,13 @@ export const statusOf = async (port: number, path: string): Promise<number | und
   (await answerOf(port, path))?.status;
 
 /** An answer of a server on loopback; undefined: there was none. */
-export function answerOf(port: number, path: string): Promise<{ status: number; text: string } | undefined> {
+export function answerOf(
+  port: number,
+  path: string,
+  { method = 'GET', limitMs = ANSWER_LIMIT_MS }: { readonly method?: string; readonly limitMs?: number } = {},
+): Promise<{ status: number; text: string } | undefined> {
   return new Promise((resolve) => {
-    const options = { host: '127.0.0.1', port, path, agent: false, timeout: ANSWER_LIMIT_MS };
+    const options = { host: '127.0.0.1', port, path, method, agent: false, timeout: limitMs };
     const call = request(options, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {

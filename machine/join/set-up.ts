@@ -82,6 +82,7 @@ function unitsOf(record: MachineRecord, { layout, tulle }: SetUpParts) {
   const inHome = tulle.some((word) => /^\/(home|root|run\/user)\//.test(word));
   const service = {
     command,
+    reload: [...tulle, 'hot-restart'],
     user: layout.user,
     capture: record.capture,
     ipv6: record.ipv6,

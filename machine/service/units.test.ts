@@ -12,6 +12,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const service = {
   command: ['/bin/true', 'proxy', '--labels', 'a=b c,d=100%', '--name', '$HOME "quoted"'],
+  reload: ['/bin/true', 'hot-restart'],
   user: 'root',
   capture: true,
   ipv6: true,

@@ -11,6 +11,8 @@ export interface Unit {
 export interface ProxyService {
   /** The program and its arguments. */
   readonly command: readonly string[];
+  /** Has another process take over from the running one, and waits for it. */
+  readonly reload: readonly string[];
   /** The user it runs as, whose folder `/var/lib/<user>` is the proxy's; undefined: a user unit. */
   readonly user: string | undefined;
   /** Its listening sockets are made by systemd, and the traffic of the host is redirected to them. */
@@ -53,7 +55,7 @@ const HARDENING = (inHome: boolean, capabilities: string): string[] => [
 ];
 
 /** `tulle-proxy.service`. Ready means that config is in force: units behind it start then. */
-export function proxyUnit({ command, user, capture, ipv6, inHome, stopSeconds }: ProxyService): Unit {
+export function proxyUnit({ command, reload, user, capture, ipv6, inHome, stopSeconds }: ProxyService): Unit {
   const sockets = captureSockets(ipv6).map(({ name }) => name);
   const capabilities = capture ? '' : 'CAP_NET_BIND_SERVICE';
   const before = [...(capture ? [`${CAPTURE_UNIT}.service`, ...sockets] : [])];
@@ -74,6 +76,8 @@ export function proxyUnit({ command, user, capture, ipv6, inHome, stopSeconds }:
         : [`User=${user}`, `Group=${user}`, `StateDirectory=${user}`, 'StateDirectoryMode=0700', 'UMask=0077']),
       ...(capture ? [`Sockets=${sockets.join(' ')}`] : []),
       `ExecStart=${commandLine(command)}`,
+      // The next process names itself the main one (MAINPID=) before the one before drains.
+      `ExecReload=${commandLine(reload)}`,
       'Restart=always',
       'RestartSec=1',
       'KillMode=mixed',

@@ -160,7 +160,7 @@ const runtime: Runtime = Object.create(currentRuntime(), {
 
 const parsed = parseSettings(['-c', process.argv[2]!, '--admin-port', '0'], {});
 if (parsed.kind !== 'static') throw new Error('needs a bootstrap file');
-await startStaticProxy(runtime, '0', parsed.settings, () => {});
+await startStaticProxy(runtime, '0', parsed.settings, { quit: () => {}, hotRestart: async () => undefined });
 const clients = Array.from({ length: CONNECTIONS }, () => {
   const peer = new Peer(REQUEST, undefined, 0, () => answered++);
   accept!(peer);

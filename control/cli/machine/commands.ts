@@ -75,6 +75,16 @@ export function registerMachineCommands(program: Command): void {
       await leave();
     });
   program
+    .command('hot-restart')
+    .description(
+      'Have another process take over from the proxy of this machine, as after an upgrade: no request fails. systemctl reload tulle-proxy does the same.',
+    )
+    .option('--admin-port <port>', 'of the proxy', '15000')
+    .action(async (flags: { adminPort: string }) => {
+      const { hotRestart } = await import('./hot-restart.ts');
+      await hotRestart(flags);
+    });
+  program
     .command('check')
     .description(
       'What is wrong with this machine as a workload of the mesh, each finding with its remedy. Exit code 1 when a check fails.',

@@ -2,6 +2,7 @@
 import dgram from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { ListenError } from '../listen-error.ts';
+import { takeHanded } from '../process/handed-sockets.ts';
 import type { DatagramHandler, DatagramOptions, DatagramSocket } from '../runtime.ts';
 
 export async function openDatagrams(
@@ -12,7 +13,10 @@ export async function openDatagrams(
     ? dgram.createSocket({ type: 'udp6', ipv6Only: true })
     : dgram.createSocket({ type: 'udp4' });
   try {
-    await settled(socket, 'listening', () => socket.bind({ address, port, exclusive: true }));
+    const descriptor = port === 0 ? undefined : takeHanded('udp', address, port);
+    const at =
+      descriptor === undefined ? { address, port, exclusive: true } : ({ fd: descriptor } as dgram.BindOptions);
+    await settled(socket, 'listening', () => socket.bind(at));
     if (peer) await settled(socket, 'connect', () => socket.connect(peer.port, peer.address));
   } catch (error) {
     close(socket);
