@@ -1,5 +1,6 @@
 /** Every route of the control API, tried by every kind of caller: what a route needs is in a table here, and a new route must be added. */
 import { mkdtempSync, rmSync } from 'node:fs';
+import type { IncomingHttpHeaders } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +23,7 @@ async function call(method: string, path: string, who: RequestOptions, body: unk
     ...who.headers,
     ...(payload !== undefined && { 'content-type': 'application/json', 'content-length': payload.length }),
   };
-  return new Promise<{ status: number; text: string }>((resolve, reject) => {
+  return new Promise<{ status: number; text: string; headers: IncomingHttpHeaders }>((resolve, reject) => {
     const sent = request(
       new URL(path, plane.url),
       { method, ca: plane.trustBundle, agent: false, ...who, headers },
@@ -30,7 +31,13 @@ async function call(method: string, path: string, who: RequestOptions, body: unk
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));
         answer.on('error', reject);
-        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
+        answer.on('end', () =>
+          resolve({
+            status: answer.statusCode ?? 0,
+            text: Buffer.concat(chunks).toString(),
+            headers: answer.headers,
+          }),
+        );
       },
     );
     sent.on('error', reject);
@@ -165,6 +172,14 @@ function expected(method: string, path: string): string | undefined {
   return isRead ? READ : WRITE;
 }
 
+/** Of every answer, refusals included. */
+const SECURE_HEADERS = {
+  'cache-control': expect.stringMatching(/no-cache|no-store/),
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+};
+
 /** Bodies of routes that look for the namespace in it before they ask what the caller may do. */
 const BODIES: Record<string, unknown> = {
   '/v1/join-tokens': { namespace: 'default', serviceAccount: 'other' },
@@ -198,7 +213,9 @@ it('lets every caller reach what the table says, and nothing else', async () => 
   for (const { method, path } of routes()) {
     const marks: string[] = [];
     for (const column of COLUMNS) {
-      const { status } = await call(method, urlOf(path), callers[column]!, BODIES[path]);
+      const { status, headers } = await call(method, urlOf(path), callers[column]!, BODIES[path]);
+      // Of discovery the clients are proxies.
+      if (!path.startsWith('/v3/')) expect(headers, `${method} ${path}`).toMatchObject(SECURE_HEADERS);
       marks.push(status === 401 || status === 403 ? '-' : 'x');
     }
     found[`${method} ${path}`] = marks.join(' ');
