@@ -47,6 +47,34 @@ describe('nodeListener', () => {
     expect(await answer.text()).toBe('PUT hello yes');
   });
 
+  it('reports the end of the exchange, also where the client has disconnected before it was asked for', async () => {
+    const ends: string[] = [];
+    const left = Promise.withResolvers<void>();
+    const port = await serve(async (req, { onClosed }) => {
+      if (req.url.endsWith('/late')) {
+        await new Promise((aborted) => req.signal.addEventListener('abort', aborted));
+        await new Promise(setImmediate);
+        onClosed!(() => left.resolve());
+        return new Response('unread');
+      }
+      onClosed!(() => void ends.push('whole'));
+      return new Response('answer');
+    });
+    await raw(port, 'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n');
+    await expect.poll(() => ends).toEqual(['whole']);
+    const socket = connect(port, '127.0.0.1');
+    socket.write('GET /late HTTP/1.1\r\nhost: x\r\n\r\n', () => socket.destroy());
+    await left.promise;
+  });
+
+  it('reads header lines as they were sent', async () => {
+    const port = await serve((_, { headerLines }) =>
+      Response.json(headerLines!().filter(([name]) => name.startsWith('x-'))),
+    );
+    const answer = await raw(port, 'GET / HTTP/1.1\r\nhost: x\r\nX-A: 1, 2\r\nx-a: 3\r\nconnection: close\r\n\r\n');
+    expect(answer).toContain('[["x-a","1, 2"],["x-a","3"]]');
+  });
+
   it('sends a complete body with its length, and starts a streamed body at once', async () => {
     const more = Promise.withResolvers<void>();
     const encode = (text: string) => new TextEncoder().encode(text);

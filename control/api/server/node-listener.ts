@@ -55,11 +55,13 @@ async function answer(
   gone: AbortController,
 ): Promise<void> {
   reply.on('error', () => gone.abort());
+  // Before the first wait: the client may disconnect in it.
+  const closed = new Promise<void>((resolve) => reply.once('close', () => resolve()));
   const request = toRequest(message, gone.signal);
   if (!request) return plain(reply, 400, 'bad request');
   let response: Response;
   try {
-    const onClosed = (listener: () => void) => void reply.once('close', listener);
+    const onClosed = (listener: () => void) => void closed.then(listener);
     response = await fetch(request, { ...bindings(message), headerLines: () => linesOf(message), onClosed });
   } catch {
     // The application logs its errors; clients get no details.
