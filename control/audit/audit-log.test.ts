@@ -1,4 +1,13 @@
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
@@ -69,18 +78,22 @@ describe('an event', () => {
 describe('the file', () => {
   it('is closed to others, and appended to', async () => {
     writeFileSync(path, 'before\n', { mode: 0o600 });
-    const file = await LogFile.open(path, KEEP_ALL);
+    const file = await LogFile.open({ path, rotation: KEEP_ALL });
     await file.write('a\n');
     await file.close();
     expect(readFileSync(path, 'utf8')).toBe('before\na\n');
     const other = join(folder, 'new.log');
-    await (await LogFile.open(other, KEEP_ALL)).close();
+    await (await LogFile.open({ path: other, rotation: KEEP_ALL })).close();
     expect(statSync(other).mode & 0o777).toBe(0o600);
   });
 
   it('is rotated by size; the newest files are kept', async () => {
     let now = Date.UTC(2026, 0, 1);
-    const file = await LogFile.open(path, { maxBytes: 10, maxBackups: 2, maxDays: 0 }, () => (now += 1000));
+    const file = await LogFile.open({
+      path,
+      rotation: { maxBytes: 10, maxBackups: 2, maxDays: 0 },
+      now: () => (now += 1000),
+    });
     for (const line of ['first..\n', 'second.\n', 'third..\n', 'fourth.\n', 'fifth..\n']) await file.write(line);
     await file.close();
     const names = readdirSync(folder).sort();
@@ -96,16 +109,40 @@ describe('the file', () => {
 
   it('of a rotated file the age is limited; other files stay', async () => {
     for (const name of ['audit-2025-01-01T00-00-00.000.log', 'audit-old.log']) writeFileSync(join(folder, name), '');
-    const file = await LogFile.open(path, { maxBytes: 1, maxBackups: 0, maxDays: 30 }, () => Date.UTC(2026, 0, 1));
+    const file = await LogFile.open({
+      path,
+      rotation: { maxBytes: 1, maxBackups: 0, maxDays: 30 },
+      now: () => Date.UTC(2026, 0, 1),
+    });
     await file.write('a\n');
     await file.write('b\n');
     await file.close();
     expect(readdirSync(folder).sort()).toEqual(['audit-2026-01-01T00-00-00.000.log', 'audit-old.log', 'audit.log']);
   });
 
+  it('that cannot be rotated is written all the same, and the reason reported', async () => {
+    const errors: unknown[] = [];
+    const file = await LogFile.open({
+      path,
+      rotation: { maxBytes: 1, maxBackups: 0, maxDays: 0 },
+      now: () => Date.UTC(2026, 0, 1),
+      onRotationError: (error) => void errors.push(error),
+    });
+    await file.write('a\n');
+    mkdirSync(join(folder, 'audit-2026-01-01T00-00-00.000.log'));
+    await file.write('b\n');
+    expect(String(errors[0])).toContain('EISDIR');
+    expect(readFileSync(path, 'utf8')).toBe('a\nb\n');
+    // Of one that another program has moved another is begun.
+    renameSync(path, `${path}.moved`);
+    await file.write('c\n');
+    await file.close();
+    expect(readFileSync(path, 'utf8')).toBe('c\n');
+  });
+
   it('must be a regular file', async () => {
-    await expect(LogFile.open('/dev/null', KEEP_ALL)).rejects.toThrow('is not a regular file');
-    await expect(LogFile.open(join(folder, 'absent/a.log'), KEEP_ALL)).rejects.toThrow('ENOENT');
+    await expect(LogFile.open({ path: '/dev/null', rotation: KEEP_ALL })).rejects.toThrow('is not a regular file');
+    await expect(LogFile.open({ path: join(folder, 'absent/a.log'), rotation: KEEP_ALL })).rejects.toThrow('ENOENT');
   });
 });
 
@@ -139,7 +176,7 @@ describe('the log', () => {
   });
 
   it('opens the file again that was moved', async () => {
-    const { log } = logOf(await LogFile.open(path, KEEP_ALL));
+    const { log } = logOf(await LogFile.open({ path, rotation: KEEP_ALL }));
     await log.add(event('a'));
     renameSync(path, `${path}.1`);
     log.reopen();

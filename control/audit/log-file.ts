@@ -24,6 +24,15 @@ export interface RotationSettings {
   readonly maxDays: number;
 }
 
+export interface LogFileOptions {
+  readonly path: string;
+  readonly rotation: RotationSettings;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  /** Where the file cannot be rotated, lines are written to it all the same. */
+  readonly onRotationError?: (error: unknown) => void;
+}
+
 /** As lumberjack, which rotates the log of kube-apiserver, names them: `audit-2026-01-31T12-00-00.000.log`. */
 const STAMP = /^-\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}$/;
 const DAY_MS = 86_400_000;
@@ -33,29 +42,32 @@ export class LogFile implements AuditSink {
   readonly #path: string;
   readonly #rotation: RotationSettings;
   readonly #now: () => number;
+  readonly #onRotationError: (error: unknown) => void;
   #file: FileHandle;
   #size: number;
   /** The last write ended amid a line. */
   #isTorn = false;
 
-  private constructor(path: string, rotation: RotationSettings, now: () => number, file: FileHandle, size: number) {
+  private constructor({ path, rotation, now, onRotationError }: LogFileOptions, file: FileHandle, size: number) {
     this.#path = path;
     this.#rotation = rotation;
-    this.#now = now;
+    this.#now = now ?? Date.now;
+    this.#onRotationError = onRotationError ?? (() => {});
     this.#file = file;
     this.#size = size;
   }
 
   /** @throws Error where the file cannot be opened, or is not a regular file */
-  static async open(path: string, rotation: RotationSettings, now: () => number = Date.now): Promise<LogFile> {
-    const { file, size } = await opened(path);
-    return new LogFile(path, rotation, now, file, size);
+  static async open(options: LogFileOptions): Promise<LogFile> {
+    const { file, size } = await opened(options.path);
+    return new LogFile(options, file, size);
   }
 
   async write(lines: string): Promise<void> {
     const { maxBytes } = this.#rotation;
     const bytes = Buffer.from(this.#isTorn ? `\n${lines}` : lines);
-    if (maxBytes > 0 && this.#size > 0 && this.#size + bytes.length > maxBytes) await this.#rotate();
+    if (maxBytes > 0 && this.#size > 0 && this.#size + bytes.length > maxBytes)
+      await this.#rotate().catch(this.#onRotationError);
     for (let at = 0; at < bytes.length; ) {
       const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at);
       at += bytesWritten;
@@ -80,7 +92,10 @@ export class LogFile implements AuditSink {
   async #rotate(): Promise<void> {
     const stamp = new Date(this.#now()).toISOString().slice(0, -1).replaceAll(':', '-');
     const { folder, stem, extension } = partsOf(this.#path);
-    await rename(this.#path, join(folder, `${stem}-${stamp}${extension}`));
+    await rename(this.#path, join(folder, `${stem}-${stamp}${extension}`)).catch((error: NodeJS.ErrnoException) => {
+      // Another program has moved it.
+      if (error.code !== 'ENOENT') throw error;
+    });
     await this.reopen();
     await this.#removeOld();
   }

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { Log } from '../../shared/log/log.ts';
 import type { Metrics } from '../../shared/metrics/metrics.ts';
+import { limitedLog } from '../telemetry/limited-log.ts';
 import { AuditLog, type AuditMode, auditCounters } from './audit-log.ts';
 import type { AuditPolicy } from './audit-policy.ts';
 import { type AuditSink, isLogFile, LogFile, type RotationSettings } from './log-file.ts';
@@ -20,7 +21,7 @@ export async function openAuditLog(
   { path, mode, policy, rotation }: AuditSettings,
   { metrics, log }: { metrics: Metrics; log: Log },
 ): Promise<AuditLog> {
-  return new AuditLog({ sink: await sinkOf(path, rotation), mode, policy, counters: auditCounters(metrics), log });
+  return new AuditLog({ sink: await sinkOf(path, rotation, log), mode, policy, counters: auditCounters(metrics), log });
 }
 
 /** @returns whether the name in the data folder is one of the audit log's */
@@ -29,10 +30,13 @@ export function isAuditFile(settings: AuditSettings | undefined, folder: string,
   return isLogFile(settings.path, name);
 }
 
-async function sinkOf(path: string, rotation: RotationSettings): Promise<AuditSink> {
+async function sinkOf(path: string, rotation: RotationSettings, log: Log): Promise<AuditSink> {
   if (path === '-') return streamSink(process.stdout);
+  const limited = limitedLog(log, Date.now, 'failures of the rotation of the audit log', 1);
+  const onRotationError = (error: unknown) =>
+    limited(`audit log: ${path} is not rotated: ${(error as Error).message}`, 'error');
   try {
-    return await LogFile.open(path, rotation);
+    return await LogFile.open({ path, rotation, onRotationError });
   } catch (error) {
     throw new Error(`--audit-log ${path}: ${(error as Error).message}`, { cause: error });
   }
