@@ -12,11 +12,11 @@ import { openOidc } from './access/oidc/open-oidc.ts';
 import { createBuiltinRoles } from './access/rbac/builtin-roles.ts';
 import { RbacFollower } from './access/rbac/follow-rbac.ts';
 import { openServiceAccountTokens } from './access/service-account-tokens.ts';
-import { fileUserTokenStore, UserTokens } from './access/user-tokens.ts';
+import { UserTokens } from './access/user-tokens.ts';
 import { limitRequests } from './api/access/limits.ts';
 import { tokenRoutes } from './api/access/tokens.ts';
 import { createApi, createInitialNamespaces, isInitialNamespace } from './api/app.ts';
-import { acceptWorkloadTokens, adminToken, fileTokenStore } from './api/auth.ts';
+import { acceptWorkloadTokens, adminToken } from './api/auth.ts';
 import { authorityRoutes } from './api/authority.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
@@ -45,21 +45,21 @@ import { makePrivateFolder } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
 import { isHeld } from './ca/joins.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
-import { openJoins, REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
+import { REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
-import { fileRevocationStore } from './ca/revocation-file.ts';
 import { revokingStore } from './ca/revoking-store.ts';
 import { RotationDriver } from './ca/rotation/root-rotation.ts';
-import { openFileTokenStore } from './ca/token-store.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
 import { tokenJudge } from './join/join-evidence.ts';
-import { openJoinPolicies, USED_EVIDENCE_FILE } from './join/policy/join-policies.ts';
+import { openJoinPolicies } from './join/policy/join-policies.ts';
 import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
 import { ObjectLife } from './lifecycle/object-life.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
+import { openFolderRecords } from './records/folder-records.ts';
+import { openSharedRecords } from './records/shared-records.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
@@ -80,7 +80,7 @@ import { VanishedProxies } from './workloads/vanished-proxies.ts';
 export interface ControlPlaneOptions {
   /** Where everything durable lives; made with mode 0700. */
   data: string;
-  /** Where resources are kept instead of in `data`; keys, tokens and joins stay there. */
+  /** Where all of it is kept instead, but for the key that this process signs certificates with. */
   etcd?: EtcdPlace;
   /** Of resources. Default: HISTORY. */
   history?: HistorySettings;
@@ -93,6 +93,8 @@ export interface ControlPlaneOptions {
   /** What `url`, and with it the issuer of JWT-SVIDs, names instead of where the server listens. */
   advertised?: Advertised;
   trustDomain: string;
+  /** The issuer of JWT-SVIDs and of tokens of ServiceAccounts. Default: `url`; in etcd that of the first control plane. */
+  tokenIssuer?: string;
   /** Folder with a CA of the user's own, in Istio's file names; default: `<data>/ca`, made at first start. */
   caFolder?: string;
   /** Seconds an SVID lives by default, and the most a workload may ask for; the latter by default the former. */
@@ -159,19 +161,31 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const report = (error: unknown) =>
     log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
-  const store = await openStore(join(data, 'resources.sqlite'), options.etcd, options);
-  const undo: (() => unknown)[] = [() => store.close()];
+  const opened = await openStore(join(data, 'resources.sqlite'), options.etcd, options);
+  const { store, state } = opened;
+  const undo: (() => unknown)[] = [() => opened.close()];
   try {
     await createInitialNamespaces(store);
     const caFolder = options.caFolder ?? join(data, 'ca');
     const { trustDomain, svidTtl, maxSvidTtl = svidTtl } = options;
-    const authority = await openAuthority({ folder: caFolder, trustDomain, defaultTtl: svidTtl, maxTtl: maxSvidTtl });
-    const accounts = await Accounts.open(store, fileRevocationStore(join(data, 'revocations.json')));
-    const tokens = new JoinTokens(await openFileTokenStore(join(data, 'join-tokens')));
-    const scrapeToken = await ScrapeToken.open(join(data, 'scrape-token.sha256'));
     const graceMs = (options.rejoinGrace ?? REJOIN_GRACE_SECONDS.default) * 1000;
-    const joins = await openJoins(join(data, 'joins.sqlite'), { graceMs, log });
-    undo.unshift(() => joins.close());
+    const isPluggedIn = options.caFolder !== undefined;
+    const { tokenIssuer } = options;
+    const records = state
+      ? await openSharedRecords(state, { data, trustDomain, isPluggedIn, tokenIssuer, graceMs, log })
+      : await openFolderRecords(data, { graceMs, log, tokenIssuer });
+    undo.unshift(() => records.close());
+    const { joins } = records;
+    const authority = await openAuthority({
+      folder: caFolder,
+      ...(records.authority && { place: records.authority }),
+      trustDomain,
+      defaultTtl: svidTtl,
+      maxTtl: maxSvidTtl,
+    });
+    const accounts = await Accounts.open(store, records.revocations);
+    const tokens = new JoinTokens(records.joinTokens);
+    const scrapeToken = new ScrapeToken(records.scrapeToken);
     // The issuer is the URL workloads know, which a port chosen by the kernel gives only once the server listens.
     let mounted: ReturnType<typeof createApi> | undefined;
     const { userCertificates: files } = options;
@@ -192,14 +206,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       fetch: (request, env) => mounted?.fetch(request, env) ?? new Response('starting', { status: 503 }),
     });
     undo.unshift(() => server.close());
+    const issuer = await records.issuer(server.url);
     const jwtSvids = await openJwtSvids({
       folder: data,
+      key: records.jwtKey,
       trustDomain,
-      issuer: server.url,
+      issuer,
       isHeld: (id) => isHeld(joins, id),
     });
 
-    const jwtSvid = { issuer: server.url, jwks: JSON.stringify(jwtSvids.jwks) };
+    const jwtSvid = { issuer, jwks: JSON.stringify(jwtSvids.jwks) };
     const onWarning = (warning: string) => log(`mesh configuration: ${warning}`);
     const mesh = new MeshFollower(store, {
       onError: report,
@@ -222,7 +238,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       { folder: data, mesh, status, log, onError: report },
     );
     undo.splice(1, 0, stopKeys);
-    const policies = await openJoinPolicies({ file: join(data, USED_EVIDENCE_FILE), mesh, status, log });
+    const policies = openJoinPolicies({ used: records.usedEvidence, mesh, status, log });
     undo.splice(1, 0, () => policies.close());
     const addresses = new AddressAllocator({
       store,
@@ -309,17 +325,22 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
     });
     undo.splice(1, 0, () => rotation.stop());
+    authority.onRotated(() => {
+      trust.changed();
+      server.renew().catch(report);
+    }, report);
 
     // Last of what can fail: a token made by a start that then fails would never be shown.
-    const admin = await adminToken(fileTokenStore(join(data, 'admin-token.sha256')));
+    const admin = await adminToken(records.adminToken);
     await createBuiltinRoles(store);
     const roles = new RbacFollower({ store, onError: report });
     undo.splice(1, 0, () => roles.stop());
     await roles.start();
-    const userTokens = await UserTokens.open(fileUserTokenStore(join(data, 'user-tokens.json')));
+    const userTokens = await UserTokens.open(records.userTokens);
     const accountTokens = await openServiceAccountTokens({
       folder: data,
-      issuer: server.url,
+      key: records.accountKey,
+      issuer,
       store,
       checkAccount: (account) => accounts.check(account),
     });
@@ -367,13 +388,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, published, events, report }));
     app.route('/', tokenRoutes({ userTokens, accountTokens, store, report }));
     const urls = reachableUrls(server.url, options.advertised ? [] : [...options.dnsNames, ...options.ips]);
+    const nonces = records.nonceKey && { nonceKey: records.nonceKey };
     const joining = { authority, accounts, group: groupReader(store), controlPlanes: () => urls, report };
     app.route('/', invitationRoutes({ ...joining, tokens }));
     app.route(
       '/',
       joinRoutes({ ...joining, joins, judges: { ...policies.judges, token: tokenJudge(tokens) }, events }),
     );
-    app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, events, report }));
+    app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, ...nonces, events, report }));
     app.route('/', leaveRoutes({ joins, report }));
     app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
     app.route('/', authorityRoutes(rotation, report));

@@ -127,6 +127,8 @@ const planes: Record<string, string[][]> = {
     ['access/'],
     ['audit/'],
     ['api/'],
+    // What a control plane keeps besides resources: in files, or in the store.
+    ['records/'],
     ['control-plane.ts'],
     ['cli/', 'docs/'],
   ],

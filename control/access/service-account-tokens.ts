@@ -19,12 +19,13 @@ import {
   SignJWT,
 } from 'jose';
 import * as z from 'zod';
-import { readIfPresent, writeDurably } from '../ca/files.ts';
+import { type KeyPlace, keyFile } from '../ca/signing-key.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { type ServiceAccountName, serviceAccountGroups, serviceAccountUserName, type User } from './user.ts';
 
 const ALGORITHM = 'ES256';
-const KEY_FILE = 'service-account-key.pem';
+/** In the data folder. */
+export const ACCOUNT_KEY_FILE = 'service-account-key.pem';
 const CLAIM = 'kubernetes.io';
 const CLOCK_SKEW_SECONDS = 10;
 /** How long tokens of an object that is being deleted are valid, as in Kubernetes. */
@@ -53,6 +54,8 @@ const Claims = z.looseObject({
 export interface ServiceAccountTokensOptions {
   /** Where the signing key is kept, 0600. */
   readonly folder: string;
+  /** Where it is kept instead. */
+  readonly key?: KeyPlace;
   readonly issuer: string;
   readonly store: Pick<ResourceStore, 'get'>;
   /** Throws where the account was taken back. */
@@ -80,7 +83,7 @@ export interface ServiceAccountTokens {
 /** Opens the signing key, or makes one. @throws Error when the key file is broken, naming it */
 export async function openServiceAccountTokens(options: ServiceAccountTokensOptions): Promise<ServiceAccountTokens> {
   const { issuer, store, checkAccount, now = Date.now } = options;
-  const { privateKey, publicKey, jwk } = await openKey(join(options.folder, KEY_FILE));
+  const { privateKey, publicKey, jwk } = await openKey(options.key ?? keyFile(join(options.folder, ACCOUNT_KEY_FILE)));
   const kid = jwk.kid!;
 
   async function verified(token: string) {
@@ -171,8 +174,8 @@ export function unverifiedIssuer(token: string): string | undefined {
   }
 }
 
-async function openKey(path: string) {
-  const pem = (await readIfPresent(path)) ?? (await makeKey(path));
+async function openKey(place: KeyPlace) {
+  const pem = (await place.read()) ?? (await place.create(await makeKey()));
   try {
     const privateKey = await importPKCS8(pem, ALGORITHM, { extractable: true });
     const { d: _private, ...jwk } = await exportJWK(privateKey);
@@ -183,12 +186,10 @@ async function openKey(path: string) {
       jwk: { ...jwk, kid, alg: ALGORITHM, use: 'sig' } as JWK,
     };
   } catch (error) {
-    throw new Error(`${path}: is not a private key for ${ALGORITHM} in PKCS #8 PEM`, { cause: error });
+    throw new Error(`${place.name}: is not a private key for ${ALGORITHM} in PKCS #8 PEM`, { cause: error });
   }
 }
 
-async function makeKey(path: string): Promise<string> {
-  const pem = await exportPKCS8((await generateKeyPair(ALGORITHM, { extractable: true })).privateKey);
-  await writeDurably(path, pem);
-  return pem;
+async function makeKey(): Promise<string> {
+  return exportPKCS8((await generateKeyPair(ALGORITHM, { extractable: true })).privateKey);
 }

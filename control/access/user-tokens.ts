@@ -5,6 +5,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
 import { readIfPresent, writeDurably } from '../ca/files.ts';
+import type { SharedState } from '../store/state/state.ts';
 import type { User } from './user.ts';
 
 /** Seconds that a token lives. */
@@ -26,11 +27,19 @@ type Stored = z.infer<typeof Stored>;
 
 export type UserTokenSummary = Omit<Stored, 'hash'>;
 
-/** Where tokens live; one `save` at a time, of all of them. */
+/** `token` undefined: it is revoked, or has expired. */
+export interface UserTokenChange {
+  readonly id: string;
+  readonly token: Stored | undefined;
+}
+
+/** Where tokens live; one `save` at a time. */
 export interface UserTokenStore {
   load(): Promise<readonly Stored[]>;
-  /** Durable when the promise resolves. */
-  save(tokens: readonly Stored[]): Promise<void>;
+  /** Durable when the promise resolves. @param all the tokens with this change, for a store that writes all of them */
+  save(change: UserTokenChange, all: readonly Stored[]): Promise<void>;
+  /** Calls back with changes that others made, perhaps with own ones too. */
+  follow?(changed: (changes: readonly UserTokenChange[]) => void): void;
 }
 
 /** One file of mode 0600. @throws Error from `load` when it is broken: without it valid tokens are not known */
@@ -43,8 +52,38 @@ export function fileUserTokenStore(path: string): UserTokenStore {
       if (parsed.success) return parsed.data;
       throw new Error(`${path}: does not hold user tokens; delete it to revoke them all`);
     },
-    save: (tokens) => writeDurably(path, JSON.stringify(tokens)),
+    save: (_change, tokens) => writeDurably(path, JSON.stringify(tokens)),
   };
+}
+
+/** One record for each token, of control planes that share a store. */
+export function sharedUserTokenStore(state: SharedState, now: () => number = Date.now): UserTokenStore {
+  return {
+    load: async () => state.entries(FOLDER).map(({ key, text }) => storedOf(key, text)),
+    async save({ id, token }) {
+      await state.commit([{ key: `${FOLDER}/${id}`, text: token && JSON.stringify(token) }]);
+      const expired = state.entries(FOLDER).filter(({ key, text }) => storedOf(key, text).expires <= now());
+      for (const { key } of expired) await state.commit([{ key, text: undefined }]);
+    },
+    follow: (changed) =>
+      void state.onChange(FOLDER, (changes) =>
+        changed(
+          changes.map(({ key, text }) => ({
+            id: key.slice(FOLDER.length + 1),
+            token: text === undefined ? undefined : storedOf(key, text),
+          })),
+        ),
+      ),
+  };
+}
+
+const FOLDER = 'user-tokens';
+
+/** @throws Error naming the record */
+function storedOf(key: string, text: string): Stored {
+  const parsed = Stored.safeParse(jsonOf(text));
+  if (parsed.success) return parsed.data;
+  throw new Error(`${key} of the store does not hold a user token: remove it`);
 }
 
 /** There are as many as there may be. */
@@ -65,7 +104,13 @@ export class UserTokens {
   }
 
   static async open(store: UserTokenStore, now: () => number = Date.now): Promise<UserTokens> {
-    return new UserTokens(store, now, await store.load());
+    const tokens = new UserTokens(store, now, await store.load());
+    store.follow?.((changes) => {
+      for (const { id, token } of changes)
+        if (token) tokens.#tokens.set(id, token);
+        else tokens.#tokens.delete(id);
+    });
+    return tokens;
   }
 
   /** @returns the token, which cannot be read again @throws UserTokenLimitError */
@@ -80,9 +125,10 @@ export class UserTokens {
     const token = `tulle_user_${id}_${randomBytes(32).toString('base64url')}`;
     const created = this.#now();
     const summary = { id, user: user.name, groups: [...user.groups], created, expires: created + seconds * 1000 };
-    this.#tokens.set(id, { ...summary, hash: sha256(token).toString('hex') });
+    const stored = { ...summary, hash: sha256(token).toString('hex') };
+    this.#tokens.set(id, stored);
     try {
-      await this.#save();
+      await this.#save({ id, token: stored });
     } catch (error) {
       this.#tokens.delete(id);
       throw error;
@@ -109,7 +155,7 @@ export class UserTokens {
     const found = this.#tokens.get(id);
     if (!found) return undefined;
     this.#tokens.delete(id);
-    await this.#save();
+    await this.#save({ id, token: undefined });
     const { hash: _, ...summary } = found;
     return summary;
   }
@@ -119,8 +165,8 @@ export class UserTokens {
     for (const [id, { expires }] of this.#tokens) if (expires <= now) this.#tokens.delete(id);
   }
 
-  #save(): Promise<void> {
-    this.#saving = this.#saving.catch(() => {}).then(() => this.#store.save([...this.#tokens.values()]));
+  #save(change: UserTokenChange): Promise<void> {
+    this.#saving = this.#saving.catch(() => {}).then(() => this.#store.save(change, [...this.#tokens.values()]));
     return this.#saving;
   }
 }

@@ -13,6 +13,7 @@ import {
 } from '../access/impersonation.ts';
 import { ADMIN, authenticated, type User } from '../access/user.ts';
 import { readIfPresent, writeDurably } from '../ca/files.ts';
+import type { SharedState } from '../store/state/state.ts';
 import { requireAccess } from './access/permission.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { badRequest, unauthorized } from './resources/status.ts';
@@ -21,7 +22,8 @@ import { badRequest, unauthorized } from './resources/status.ts';
 export interface TokenStore {
   /** SHA-256 of the token in hexadecimal; undefined before the first start. */
   readHash(): Promise<string | undefined>;
-  writeHash(hash: string): Promise<void>;
+  /** @returns false: another control plane has written one since it was read */
+  writeHash(hash: string): Promise<boolean>;
 }
 
 /** Answers whether a bearer token is the admin's. */
@@ -38,9 +40,22 @@ export function fileTokenStore(path: string): TokenStore {
       return text;
     },
     // Whole or not at all: a half-written file would lock the admin out.
-    writeHash: (hash) => writeDurably(path, `${hash}\n`),
+    async writeHash(hash) {
+      await writeDurably(path, `${hash}\n`);
+      return true;
+    },
   };
 }
+
+/** That of control planes that share a store. */
+export function sharedTokenStore(state: SharedState): TokenStore {
+  return {
+    readHash: async () => (await state.fetch(ADMIN_HASH))?.text,
+    writeHash: async (hash) => (await state.commit([{ key: ADMIN_HASH, text: hash, expected: 0 }])) !== undefined,
+  };
+}
+
+const ADMIN_HASH = 'hashes/admin-token';
 
 /**
  * The admin token of this control plane. The first start makes one of 256 random bits and returns it as `created`: show it
@@ -51,7 +66,7 @@ export async function adminToken(store: TokenStore): Promise<{ check: AdminCheck
   if (known) return { check: checkAgainst(known) };
   const created = `tulle_${randomBytes(32).toString('base64url')}`;
   const hash = sha256(created).toString('hex');
-  await store.writeHash(hash);
+  if (!(await store.writeHash(hash))) return adminToken(store);
   return { check: checkAgainst(hash), created };
 }
 

@@ -202,7 +202,7 @@ export function certificateRoutes(options: CertificateRoutesOptions): Hono<ApiEn
     const join =
       (await joins.forRenewal(certificate.serial)) ??
       (await joins.adopt(plainJoin(spiffeId, 'a certificate of an earlier version'), certificate));
-    const issued = await authority.sign(checked, joins.nextSerial(join.id));
+    const issued = await authority.sign(checked, await joins.nextSerial(join.id));
     await joins.renewed(join.id, issued);
     return issued;
   }

@@ -24,6 +24,8 @@ export interface RejoinRoutesOptions {
   readonly accounts: Accounts;
   /** Milliseconds after its end in which a certificate may rejoin; 0: never. */
   readonly graceMs: number;
+  /** Authenticates nonces. Default: a key of this process. */
+  readonly nonceKey?: Uint8Array;
   readonly events?: ControlEvents;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
@@ -38,7 +40,7 @@ export interface RejoinRoutesOptions {
  */
 export function rejoinRoutes(options: RejoinRoutesOptions): Hono<ApiEnv> {
   const { authority, joins, accounts, graceMs, events = eventsTo(), now = Date.now } = options;
-  const nonces = new Nonces(now);
+  const nonces = new Nonces(now, options.nonceKey);
   const limit = new RejoinLimit(now);
   const judge = {
     graceMs,
@@ -79,7 +81,7 @@ export function rejoinRoutes(options: RejoinRoutesOptions): Hono<ApiEnv> {
       );
     if (join.ephemeral)
       throw new RejoinError('refused', `join ${join.id} was ephemeral and has ended: join again with a new invitation`);
-    const issued = await authority.sign(checked, joins.nextSerial(join.id));
+    const issued = await authority.sign(checked, await joins.nextSerial(join.id));
     await joins.renewed(join.id, issued);
     const { certificateChain, notAfter } = issued;
     events.issued({ identity: spiffeId, proof: 'expired certificate', document: 'X.509-SVID', expires: notAfter });

@@ -22,6 +22,8 @@ export interface RevocationStore {
   load(): Promise<readonly Revocation[]>;
   /** @param all the revocations as they are with these changes, for a store that writes all of them */
   record(changes: readonly RevocationChange[], all: () => readonly Revocation[]): Promise<void>;
+  /** Calls back with changes that others made, perhaps with own ones too. */
+  follow?(changed: (changes: readonly RevocationChange[]) => void): void;
 }
 
 /**
@@ -67,7 +69,9 @@ export class Accounts {
     revocations: RevocationStore,
     now: () => number = Date.now,
   ): Promise<Accounts> {
-    return new Accounts(store, revocations, now, await revocations.load());
+    const accounts = new Accounts(store, revocations, now, await revocations.load());
+    revocations.follow?.((changes) => accounts.#take(changes));
+    return accounts;
   }
 
   /** @throws AccountError when the account may not have an identity */
@@ -149,6 +153,15 @@ export class Accounts {
     const revocation = { namespace, serviceAccount, since };
     this.#set(revocation);
     return this.#record(revocation);
+  }
+
+  /** What another control plane has recorded. */
+  #take(changes: readonly RevocationChange[]): void {
+    for (const { since, ...account } of changes) {
+      if (this.#revoked.get(keyOf(account))?.since === since) continue;
+      if (since === undefined) this.#revoked.delete(keyOf(account));
+      else this.#set({ ...account, since });
+    }
   }
 
   /** The last made is the last. */

@@ -88,11 +88,39 @@ async function openOwn(folder: string, files: FileTexts, trustDomain: string, no
     return renewIntermediate(folder, root, trustDomain, now);
   }
   await chmod(join(folder, names.rootKey), 0o600);
-  const certificate = single(folder, names.root, files.root);
-  checkAuthority(folder, names.root, certificate, now);
-  const root = { certificate, key: await readKey(folder, names.rootKey, files.rootKey, certificate, names.root) };
+  const root = await readRoot(folder, { certificate: files.root, key: files.rootKey }, now);
   const intermediate = await usableIntermediate(folder, files, root, now);
   return intermediate ?? renewIntermediate(folder, root, trustDomain, now);
+}
+
+/**
+ * Opens the intermediate in `folder` that `root` has signed, or makes one: the root's key is kept elsewhere.
+ * @param now milliseconds since the epoch
+ */
+export async function openIntermediate(
+  folder: string,
+  root: Issuer,
+  trustDomain: string,
+  now: number,
+): Promise<AuthorityMaterial> {
+  await makePrivateFolder(folder);
+  const intermediate = await usableIntermediate(folder, await readAll(folder), root, now);
+  return intermediate ?? renewIntermediate(folder, root, trustDomain, now);
+}
+
+/**
+ * A root and its key from PEM.
+ * @param place named in errors
+ * @throws AuthorityError: they are broken, expired or do not fit together
+ */
+export async function readRoot(
+  place: string,
+  texts: { certificate: string; key: string },
+  now: number,
+): Promise<Issuer> {
+  const certificate = single(place, names.root, texts.certificate);
+  checkAuthority(place, names.root, certificate, now);
+  return { certificate, key: await readKey(place, names.rootKey, texts.key, certificate, names.root) };
 }
 
 /** The stored intermediate, or undefined when a new one is due: it may be replaced at any time. */

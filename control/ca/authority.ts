@@ -1,21 +1,20 @@
 /** The certificate authority of a trust domain: issues X.509-SVIDs and the control API's own server certificate. */
 import { createHash } from 'node:crypto';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { exportPrivateKey, generateKeys } from '../../shared/identity/keys.ts';
 import { encodePem } from '../../shared/identity/pem.ts';
 import { checkTrustDomain, parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import { parseCertificates } from '../../shared/identity/svid.ts';
 import { GeneralNames, type JsonGeneralName, type X509Certificate } from '../../shared/identity/x509.ts';
-import { AuthorityError, type AuthorityMaterial, openMaterial, pem, renewIntermediate } from './authority-files.ts';
+import { AuthorityError, type AuthorityMaterial, pem } from './authority-files.ts';
 import { checkCsr } from './csr-policy.ts';
-import { writeDurably } from './files.ts';
 import { crossSign, randomSerial } from './key-material.ts';
 import { type Leaf, type LeafSigner, leafSigner, uriName } from './leaf.ts';
 import { firstSerial } from './life/serials.ts';
-import { type RotationState, readRotation, writeRotation } from './rotation/rotation-state.ts';
+import { type AuthorityPlace, authorityFolder } from './rotation/authority-place.ts';
+import { RotationError, type RotationState } from './rotation/rotation-state.ts';
 
 export { CsrError } from './csr-policy.ts';
+export { RotationError } from './rotation/rotation-state.ts';
 
 /** `notBefore` lies this far back, so that a peer whose clock is slow accepts a fresh certificate. */
 const BACKDATE_MS = 60_000;
@@ -25,6 +24,8 @@ const SERVER_TTL_SECONDS = 90 * 24 * 3600;
 export interface AuthorityOptions {
   /** Where the keys and certificates are kept, or plugged in. */
   folder: string;
+  /** Where they are kept instead, with other control planes. */
+  place?: AuthorityPlace;
   trustDomain: string;
   /** Seconds an SVID lives when its request names no time; default 24 h. */
   defaultTtl?: number;
@@ -66,11 +67,6 @@ interface CheckedFields {
 /** The lifetime asked for is out of bounds; the message gives them. */
 export class TtlError extends Error {
   override name = 'TtlError';
-}
-
-/** The step is not possible now; the message says why and what is. */
-export class RotationError extends Error {
-  override name = 'RotationError';
 }
 
 export interface RotationShown {
@@ -122,6 +118,8 @@ export interface Authority {
   sign(request: CheckedRequest, serial?: string): Promise<IssuedCertificate>;
   /** `check`, then `sign`. @throws what either does */
   issue(csr: string, spiffeId: string, ttl?: number): Promise<IssuedCertificate>;
+  /** Calls back after another control plane has changed the roots or the issuer, or with why that could not be followed. */
+  onRotated(changed: () => void, failed: (error: Error) => void): void;
   /** A server certificate with a fresh key, for the control API. @throws AuthorityError */
   serverCertificate(names: { dnsNames: readonly string[]; ips: readonly string[] }): Promise<ServerCertificate>;
 }
@@ -134,11 +132,12 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
   checkTtl(maxTtl, ttlSeconds.max);
   checkTtl(defaultTtl, maxTtl);
   const now = options.now ?? Date.now;
-  const { folder, trustDomain } = options;
-  const state = await readRotation(folder);
-  const material = await openMaterial(join(folder, state.folder), trustDomain, now());
-  const authority = new FileAuthority({ ...options, defaultTtl, maxTtl }, now, material);
-  if (state.phase !== 'single' || state.folder !== '.') await authority.resume(state);
+  const { folder, trustDomain, place = authorityFolder(folder, trustDomain) } = options;
+  const state = await place.read();
+  const material = await place.open(state.folder, now());
+  const authority = new MeshAuthority({ ...options, place, defaultTtl, maxTtl }, now, material);
+  if (state.phase !== 'single' || state.folder !== '.' || options.place) await authority.resume(state);
+  place.onChange?.(() => authority.follow());
   return authority;
 }
 
@@ -160,9 +159,10 @@ interface Signing {
   issuers: string;
 }
 
-class FileAuthority implements Authority, RootRotation {
+class MeshAuthority implements Authority, RootRotation {
   readonly trustDomain: string;
   readonly #folder: string;
+  readonly #place: AuthorityPlace;
   readonly #defaultTtl: number;
   readonly #maxTtl: number;
   readonly #now: () => number;
@@ -176,14 +176,18 @@ class FileAuthority implements Authority, RootRotation {
     | { readonly root: X509Certificate; readonly link: X509Certificate; readonly next?: AuthorityMaterial }
     | undefined;
   #renewal: Promise<void> | undefined;
+  #steps: Promise<unknown> = Promise.resolve();
+  readonly #listeners = new Set<() => void>();
+  readonly #failures = new Set<(error: Error) => void>();
 
   constructor(
-    options: AuthorityOptions & { defaultTtl: number; maxTtl: number },
+    options: AuthorityOptions & { place: AuthorityPlace; defaultTtl: number; maxTtl: number },
     now: () => number,
     material: AuthorityMaterial,
   ) {
     this.trustDomain = options.trustDomain;
     this.#folder = options.folder;
+    this.#place = options.place;
     this.#defaultTtl = options.defaultTtl;
     this.#maxTtl = options.maxTtl;
     this.#now = now;
@@ -228,11 +232,44 @@ class FileAuthority implements Authority, RootRotation {
     else if (state.phase === 'issuing')
       this.#other = { root: parseCertificates(state.oldRoot)[0]!, link: parseCertificates(state.newByOld)[0]! };
     else {
-      const next = await openMaterial(join(this.#folder, state.next), this.trustDomain, this.#now());
+      const next = await this.#place.open(state.next, this.#now());
       this.#other = { root: next.roots[0]!, link: parseCertificates(state.presentByNext)[0]!, next };
     }
-    // Where users take it from, whichever authority issues.
-    await writeDurably(join(this.#folder, 'root-cert.pem'), this.#bundleFile(), 0o644);
+    // Whichever authority issues.
+    await this.#place.publish(this.#bundleFile());
+  }
+
+  /** Another control plane may have taken a step. */
+  follow(): void {
+    this.#inTurn(async () => {
+      const state = await this.#place.read();
+      if (JSON.stringify(state) === JSON.stringify(this.#rotation)) return;
+      await this.#enter(state);
+      for (const changed of this.#listeners) changed();
+    }).catch((error: Error) => {
+      for (const failed of this.#failures) failed(error);
+    });
+  }
+
+  onRotated(changed: () => void, failed: (error: Error) => void): void {
+    this.#listeners.add(changed);
+    this.#failures.add(failed);
+  }
+
+  async #enter(state: RotationState): Promise<void> {
+    const before = this.#rotation;
+    if (state.folder !== before.folder) {
+      const known = before.phase === 'announced' && before.next === state.folder ? this.#other?.next : undefined;
+      this.#material = known ?? (await this.#place.open(state.folder, this.#now()));
+    }
+    await this.resume(state);
+  }
+
+  /** One step after the other. */
+  #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const taken = this.#steps.then(step, step);
+    this.#steps = taken.catch(() => {});
+    return taken;
   }
 
   /** The first one of the first authority's own file has to be its root. */
@@ -241,7 +278,19 @@ class FileAuthority implements Authority, RootRotation {
     return [...own, ...this.roots.filter((root) => !own.includes(root))].map(pem).join('');
   }
 
-  async announce(): Promise<void> {
+  announce(): Promise<void> {
+    return this.#inTurn(() => this.#announce());
+  }
+
+  issueByNext(): Promise<void> {
+    return this.#inTurn(() => this.#issueByNext());
+  }
+
+  retire(force: boolean): Promise<void> {
+    return this.#inTurn(() => this.#retire(force));
+  }
+
+  async #announce(): Promise<void> {
     const { root } = this.#material;
     if (!root)
       throw new RotationError(
@@ -252,15 +301,14 @@ class FileAuthority implements Authority, RootRotation {
       throw new RotationError(`a rotation is under way (${phase}): "tulle ca show" says what it waits for`);
     const now = this.#now();
     const next = `root-${folder === '.' ? 2 : Number(folder.slice(5)) + 1}`;
-    // What a rotation that was cut short left behind was never trusted.
-    await rm(join(this.#folder, next), { recursive: true, force: true });
-    const made = await openMaterial(join(this.#folder, next), this.trustDomain, now);
+    await this.#place.clear(next);
+    const made = await this.#place.open(next, now);
     const nextByPresent = pem(await crossSign(made.roots[0]!, root));
     const presentByNext = pem(await crossSign(root.certificate, made.root!));
     await this.#become({ phase: 'announced', folder, next, nextByPresent, presentByNext, since: now });
   }
 
-  async issueByNext(): Promise<void> {
+  async #issueByNext(): Promise<void> {
     const state = this.#rotation;
     const next = this.#other?.next;
     if (state.phase !== 'announced' || !next)
@@ -270,12 +318,12 @@ class FileAuthority implements Authority, RootRotation {
       ...{ phase: 'issuing', folder: state.next, before: state.folder, since: this.#now() },
       ...{ oldRoot, newByOld: state.nextByPresent },
     };
-    await writeRotation(this.#folder, after);
+    await this.#place.write(after);
     this.#material = next;
     await this.resume(after);
   }
 
-  async retire(force: boolean): Promise<void> {
+  async #retire(force: boolean): Promise<void> {
     const state = this.#rotation;
     if (state.phase !== 'issuing')
       throw new RotationError(`there is no old root to retire (${state.phase}): "tulle ca rotate" begins a rotation`);
@@ -285,14 +333,11 @@ class FileAuthority implements Authority, RootRotation {
         `certificates of the old root are valid until ${new Date(until).toISOString()}: wait, or force it and cut their holders off`,
       );
     await this.#become({ phase: 'single', folder: state.folder, since: this.#now() });
-    if (state.before !== '.') await rm(join(this.#folder, state.before), { recursive: true, force: true });
-    else
-      for (const name of ['root-key.pem', 'ca-key.pem', 'ca-cert.pem', 'cert-chain.pem'])
-        await rm(join(this.#folder, name), { force: true });
+    await this.#place.remove(state.before);
   }
 
   async #become(state: RotationState): Promise<void> {
-    await writeRotation(this.#folder, state);
+    await this.#place.write(state);
     await this.resume(state);
   }
 
@@ -375,14 +420,12 @@ class FileAuthority implements Authority, RootRotation {
     // An intermediate that already lasts as long as its root cannot be renewed to anything better.
     const capped = issuer.certificate.notAfter.getTime() >= (root?.certificate.notAfter.getTime() ?? 0);
     if (root && !capped && this.#now() >= due) {
-      this.#renewal ??= renewIntermediate(
-        join(this.#folder, this.#rotation.folder),
-        root,
-        this.trustDomain,
-        this.#now(),
-      )
+      const { folder } = this.#rotation;
+      this.#renewal ??= this.#place
+        .renew(folder, root, this.#now())
         .then((material) => {
-          this.#material = material;
+          // Unless another root issues meanwhile.
+          if (this.#rotation.folder === folder) this.#material = material;
         })
         .finally(() => {
           this.#renewal = undefined;

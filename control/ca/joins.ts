@@ -75,8 +75,8 @@ export interface Joins {
    * @throws JoinError
    */
   forRenewal(serial: string): Promise<Join | undefined>;
-  /** The serial number of the join's next certificate. @throws JoinError */
-  nextSerial(id: string): string;
+  /** The serial number of the join's next certificate: no other one gets its generation. @throws JoinError */
+  nextSerial(id: string): Promise<string>;
   /** A renewal gave the join this certificate, which is handed out after this. @throws JoinError when it was revoked meanwhile */
   renewed(id: string, certificate: JoinCertificate): Promise<Join>;
   /** The holder of a certificate presented it, and the certificate is valid. */

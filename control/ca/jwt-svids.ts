@@ -19,17 +19,21 @@ import {
   type VerifiedJwtSvid,
 } from '../../shared/identity/jwt-svid.ts';
 import { parseWorkloadId } from '../../shared/identity/spiffe.ts';
-import { makePrivateFolder, readIfPresent, writeDurably } from './files.ts';
+import { makePrivateFolder } from './files.ts';
+import { type KeyPlace, keyFile } from './signing-key.ts';
 
 /** Seconds. Edge workers renew with tokens for the control plane, so these live longer. */
 const jwtTtlSeconds = { default: 300, min: 10, max: 3600, controlPlane: 24 * 3600 } as const;
-const KEY_FILE = 'jwt-key.pem';
+/** In the data folder. */
+export const JWT_KEY_FILE = 'jwt-key.pem';
 /** The claim that names the join of the certificate that a token was obtained with. */
 const JOIN_CLAIM = 'tulle.dev/join';
 
 export interface JwtSvidOptions {
   /** Where the signing key is kept (`jwt-key.pem`, 0600). */
   folder: string;
+  /** Where it is kept instead. */
+  key?: KeyPlace;
   trustDomain: string;
   /** The `iss` of tokens and of the discovery document: the URL at which workloads reach the control API. */
   issuer: string;
@@ -77,7 +81,7 @@ export interface JwtSvids {
 export async function openJwtSvids(options: JwtSvidOptions): Promise<JwtSvids> {
   const { trustDomain, issuer } = options;
   const now = options.now ?? Date.now;
-  const key = await openKey(options.folder);
+  const key = await openKey(options.key ?? (await fileIn(options.folder)));
   const { d: _private, ...publicJwk } = await exportJWK(key);
   const kid = await calculateJwkThumbprint(publicJwk);
   const jwks: JSONWebKeySet = { keys: [{ ...publicJwk, kid, alg: jwtSvidAlgorithm, use: 'sig' } as JWK] };
@@ -138,16 +142,20 @@ function lifetime(audience: readonly string[], ttl: number | undefined): number 
   return seconds;
 }
 
-async function openKey(folder: string) {
+async function fileIn(folder: string): Promise<KeyPlace> {
   await makePrivateFolder(folder);
-  const path = join(folder, KEY_FILE);
-  const text = await readIfPresent(path);
-  if (text !== undefined) {
-    return importPKCS8(text, jwtSvidAlgorithm, { extractable: true }).catch(() => {
-      throw new Error(`${path} is not an EC P-256 private key in PKCS#8 PEM: restore it, or remove it to make another`);
-    });
-  }
-  const { privateKey } = await generateKeyPair(jwtSvidAlgorithm, { extractable: true });
-  await writeDurably(path, await exportPKCS8(privateKey));
-  return privateKey;
+  return keyFile(join(folder, JWT_KEY_FILE));
+}
+
+async function openKey(place: KeyPlace) {
+  const text = (await place.read()) ?? (await place.create(await makeKey()));
+  return importPKCS8(text, jwtSvidAlgorithm, { extractable: true }).catch(() => {
+    throw new Error(
+      `${place.name} is not an EC P-256 private key in PKCS#8 PEM: restore it, or remove it to make another`,
+    );
+  });
+}
+
+async function makeKey(): Promise<string> {
+  return exportPKCS8((await generateKeyPair(jwtSvidAlgorithm, { extractable: true })).privateKey);
 }

@@ -32,6 +32,7 @@ export interface ControlFlags extends StoreFlags, AuditFlags, OidcFlags, UserCer
   port: string;
   serverName?: string[];
   advertise?: string;
+  tokenIssuer?: string;
   trustDomain: string;
   caCerts?: string;
   svidTtl: string;
@@ -162,6 +163,14 @@ function logOf({ logFormat, logLevel }: ControlFlags): LogSettings {
   }
 }
 
+/** OpenID Connect Discovery 1.0 section 2: verifiers find the keys below it. */
+function tokenIssuerOf(text: string): string {
+  const url = URL.parse(text);
+  if (url?.protocol === 'https:' && !url.search && !url.hash && !url.username && !url.password)
+    return text.replace(/\/$/, '');
+  throw new CliError(`--token-issuer ${text}: must be an https URL without query and fragment`);
+}
+
 /** Who reads the announcement learns the port; a fixed one would collide with that of another control plane. */
 function monitoringOf({ port, announce, monitoringAddress: address, monitoringPort }: ControlFlags) {
   if (isIP(address) === 0) throw new CliError(`--monitoring-address ${address}: must be an IP address`);
@@ -209,6 +218,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     dnsNames: names.filter((name) => isIP(name) === 0),
     ips: names.filter((name) => isIP(name) !== 0),
     ...(flags.advertise !== undefined && { advertised: advertisedOf(flags.advertise) }),
+    ...(flags.tokenIssuer !== undefined && { tokenIssuer: tokenIssuerOf(flags.tokenIssuer) }),
     trustDomain: flags.trustDomain,
     caFolder: caFolder(flags.caCerts),
     ...svidTtls(flags),

@@ -88,7 +88,10 @@ const control = program
   .command('control')
   .description('Run the control plane: control API, certificate authority, discovery.')
   .option('--data <folder>', 'where resources, keys and tokens are kept', './tulle-data')
-  .option('--store <url>', 'keep resources in etcd: etcd://host:port[,host:port…][/prefix] (default: a file in --data)')
+  .option(
+    '--store <url>',
+    'keep resources, roots, joins and tokens in etcd: etcd://host:port[,host:port…][/prefix] (default: files in --data)',
+  )
   .option('--etcd-cacert <file>', 'PEM of the CAs that etcd is verified by; ETCDCTL_CACERT')
   .option('--etcd-cert <file>', 'PEM of the client certificate for etcd; ETCDCTL_CERT')
   .option('--etcd-key <file>', 'PEM of its key; ETCDCTL_KEY')
@@ -102,6 +105,10 @@ const control = program
   .option(
     '--advertise <host[:port]>',
     'what the printed URL names, as behind NAT or a load balancer; its host is put into the certificate too (default: where it listens)',
+  )
+  .option(
+    '--token-issuer <url>',
+    'issuer of JWT-SVIDs and of tokens of ServiceAccounts (default: the URL of the control plane; in etcd that of the first one)',
   )
   .option('--trust-domain <name>', 'SPIFFE trust domain', 'cluster.local')
   .option('--ca-certs <folder>', 'plug in a CA: root-cert.pem, ca-cert.pem, ca-key.pem, cert-chain.pem')

@@ -6,7 +6,7 @@ import { temporaryFolder } from '../../../tests/kit/environment.ts';
 import { authenticate } from '../auth.ts';
 import type { ApiEnv } from '../caller.ts';
 import { prometheusRoutes } from './prometheus.ts';
-import { ScrapeToken } from './scrape-token.ts';
+import { ScrapeToken, scrapeTokenFile } from './scrape-token.ts';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 
 async function served() {
-  const token = await ScrapeToken.open(path);
+  const token = new ScrapeToken(await scrapeTokenFile(path));
   const made = new Hono<ApiEnv>();
   made.use('*', authenticate({ isAdmin: (given) => given === 'admin' }));
   const metadata = { NAMESPACE: 'shop', SERVICE_ACCOUNT: 'web', ENVOY_PROMETHEUS_PORT: 15090 };
@@ -85,6 +85,6 @@ describe('the scrape token', () => {
 
   it('a file without a hash stops the start', async () => {
     await writeFile(path, 'x\n');
-    await expect(ScrapeToken.open(path)).rejects.toThrow('does not hold a SHA-256 hash');
+    await expect(scrapeTokenFile(path)).rejects.toThrow('does not hold a SHA-256 hash');
   });
 });

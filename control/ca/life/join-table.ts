@@ -161,6 +161,6 @@ export class JoinTable {
 /** JSON leaves out what is undefined. */
 const ABSENT = { group: undefined, revoked: undefined, reason: undefined, adopted: undefined };
 
-function parseRecord(body: string): JoinRecord {
+export function parseRecord(body: string): JoinRecord {
   return { ...ABSENT, ...(JSON.parse(body) as Omit<JoinRecord, keyof typeof ABSENT>) };
 }

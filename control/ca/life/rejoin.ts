@@ -24,10 +24,12 @@ export class RejoinError extends Error {
 
 /** Nonces without memory: a nonce holds its end and its authentication. */
 export class Nonces {
-  readonly #key = randomBytes(32);
+  readonly #key: Uint8Array;
   readonly #now: () => number;
 
-  constructor(now: () => number) {
+  /** @param key that control planes share which take each other's nonces */
+  constructor(now: () => number, key: Uint8Array = randomBytes(32)) {
+    this.#key = key;
     this.#now = now;
   }
 

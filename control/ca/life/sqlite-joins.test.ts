@@ -42,7 +42,7 @@ afterEach(() => {
 const certificate = (serial = firstSerial()) => ({ serial, notAfter: now + HOUR });
 async function renew(serial: string): Promise<string> {
   const { id } = (await joins.forRenewal(serial))!;
-  const next = certificate(joins.nextSerial(id));
+  const next = certificate(await joins.nextSerial(id));
   await joins.renewed(id, next);
   return next.serial;
 }
@@ -157,7 +157,7 @@ it('revokes where the disk fails, says so, and writes it when it is asked again'
 
 it('hands out no certificate of a join that was revoked while it was signed', async () => {
   const { id } = await joins.begin(reviews, certificate());
-  const next = certificate(joins.nextSerial(id));
+  const next = certificate(await joins.nextSerial(id));
   await joins.revoke(id, 'by command');
   await expect(joins.renewed(id, next)).rejects.toMatchObject({ code: 'revoked' });
 });

@@ -10,6 +10,7 @@ import {
   revokedError,
 } from '../joins.ts';
 import { type JoinRecord, JoinTable } from './join-table.ts';
+import { blankJoin } from './new-join.ts';
 import { confirm, standingOf } from './renewal-rule.ts';
 import { firstSerial, readSerial, serialOf } from './serials.ts';
 
@@ -61,7 +62,7 @@ class SqliteJoins implements Joins {
   async begin(join: NewJoin, certificate: JoinCertificate): Promise<Join> {
     const id = readSerial(certificate.serial)?.join;
     if (id === undefined) throw new Error(`serial number ${certificate.serial} names no join`);
-    return this.#create({ ...join, ...blank(id, this.#now(), certificate), confirmed: 1, floor: 1, generation: 1 });
+    return this.#create({ ...join, ...blankJoin(id, this.#now(), certificate), confirmed: 1, floor: 1, generation: 1 });
   }
 
   async adopt(join: NewJoin, certificate: JoinCertificate): Promise<Join> {
@@ -69,7 +70,7 @@ class SqliteJoins implements Joins {
     if (known !== undefined) return this.#known(known);
     const id = readSerial(firstSerial())!.join;
     const progress = { confirmed: 0, floor: 0, generation: 0, adopted: certificate.serial };
-    return this.#create({ ...join, ...blank(id, this.#now(), certificate), ...progress });
+    return this.#create({ ...join, ...blankJoin(id, this.#now(), certificate), ...progress });
   }
 
   ofSerial(serial: string): Join | undefined {
@@ -101,7 +102,7 @@ class SqliteJoins implements Joins {
     return this.#records.get(record.id);
   }
 
-  nextSerial(id: string): string {
+  async nextSerial(id: string): Promise<string> {
     const record = this.#known(id);
     const generation = record.generation + 1;
     this.#hold({ ...record, generation });
@@ -234,9 +235,4 @@ class SqliteJoins implements Joins {
     for (const [serial, notAfter] of this.#revoked) if (now > notAfter) this.#revoked.delete(serial);
     this.#table.expire(now);
   }
-}
-
-function blank(id: string, created: number, { serial, notAfter }: JoinCertificate) {
-  const none = { revoked: undefined, reason: undefined, adopted: undefined };
-  return { id, created, serial, notAfter, lastEnd: notAfter, ...none };
 }

@@ -41,19 +41,30 @@ type Written = z.infer<typeof Stored>;
 /** `since`: milliseconds since the epoch. */
 export type RotationState = Written extends infer Each ? (Each extends unknown ? Omit<Each, 'version'> : never) : never;
 
-/** @throws Error naming the file */
-export async function readRotation(caFolder: string): Promise<RotationState> {
-  const path = join(caFolder, FILE);
-  const text = await readIfPresent(path);
+/** The step is not possible now; the message says why and what is. */
+export class RotationError extends Error {
+  override name = 'RotationError';
+}
+
+/** @param text undefined: there was no rotation @throws Error naming the place */
+export function parseRotation(text: string | undefined, place: string): RotationState {
   if (text === undefined) return { phase: 'single', folder: '.', since: 0 };
   try {
     const { version: _, ...state } = Stored.parse(JSON.parse(text));
     return state;
   } catch {
-    throw new Error(`${path} is not the state of a rotation: restore it from a backup`);
+    throw new Error(`${place} is not the state of a rotation: restore it from a backup`);
   }
 }
 
+export const rotationText = (state: RotationState): string => JSON.stringify({ version: 1, ...state });
+
+/** @throws Error naming the file */
+export async function readRotation(caFolder: string): Promise<RotationState> {
+  const path = join(caFolder, FILE);
+  return parseRotation(await readIfPresent(path), path);
+}
+
 export function writeRotation(caFolder: string, state: RotationState): Promise<void> {
-  return writeDurably(join(caFolder, FILE), `${JSON.stringify({ version: 1, ...state })}\n`);
+  return writeDurably(join(caFolder, FILE), `${rotationText(state)}\n`);
 }

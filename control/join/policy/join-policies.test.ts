@@ -34,8 +34,9 @@ it('are judged by and reported on as they are now', async () => {
   let changed: (view: MeshView, change: MeshChange) => void = () => {};
   const reports: (readonly Finding[])[] = [];
   const lines: string[] = [];
-  const policies = await openJoinPolicies({
-    file: join(folder, 'used.sqlite'),
+  const used = await openUsedEvidence(join(folder, 'used.sqlite'));
+  const policies = openJoinPolicies({
+    used,
     mesh: {
       current: () => view,
       onChange: (listener) => {
@@ -78,6 +79,7 @@ it('are judged by and reported on as they are now', async () => {
     expect(lines).toContain(`JoinPolicy shop/ci: ${said()[0]!.replace('RuleWithoutEffect ', '')}`);
   } finally {
     policies.close();
+    used.close();
   }
 });
 
@@ -87,15 +89,15 @@ it('remember what was used over a restart, as long as it would be taken again', 
   const open = () => openUsedEvidence(file, () => now);
   let used = await open();
   expect((await stat(file)).mode & 0o777).toBe(0o600);
-  expect(used.claim({ id: 'a', until: 100_000 })).toBe(true);
-  expect(used.claim({ id: 'b', until: 500_000 })).toBe(true);
+  expect(await used.claim({ id: 'a', until: 100_000 })).toBe(true);
+  expect(await used.claim({ id: 'b', until: 500_000 })).toBe(true);
   await expect(open()).rejects.toThrow('in use by another process');
   used.close();
   used = await open();
   try {
-    expect([used.isUsed({ id: 'a', until: 0 }), used.claim({ id: 'a', until: 100_000 })]).toEqual([true, false]);
+    expect([used.isUsed({ id: 'a', until: 0 }), await used.claim({ id: 'a', until: 100_000 })]).toEqual([true, false]);
     now = 200_000;
-    expect(used.claim({ id: 'c', until: 500_000 })).toBe(true);
+    expect(await used.claim({ id: 'c', until: 500_000 })).toBe(true);
     expect(['a', 'b', 'c'].map((id) => used.isUsed({ id, until: 0 }))).toEqual([false, true, true]);
   } finally {
     used.close();

@@ -11,14 +11,11 @@ import type { Judges } from '../join-evidence.ts';
 import { type JoinPolicy, type JoinRules, rulesOf } from './join-rules.ts';
 import { policyFindings } from './policy-findings.ts';
 import { policyJudges } from './policy-judges.ts';
-import { openUsedEvidence } from './used-evidence.ts';
-
-/** In the data folder. */
-export const USED_EVIDENCE_FILE = 'join-evidence.sqlite';
+import type { UsedEvidence } from './used-evidence.ts';
 
 export interface JoinPoliciesOptions {
-  /** Of the evidence that was used up. */
-  readonly file: string;
+  /** What was used up; its owner closes it. */
+  readonly used: UsedEvidence;
   readonly mesh: {
     current(): MeshView;
     onChange(listener: (view: MeshView, change: MeshChange) => void): () => void;
@@ -33,10 +30,8 @@ export interface JoinPolicies {
   close(): void;
 }
 
-/** @throws Error where the file cannot be opened */
-export async function openJoinPolicies(options: JoinPoliciesOptions): Promise<JoinPolicies> {
-  const { file, mesh, log, now = Date.now } = options;
-  const used = await openUsedEvidence(file, now);
+export function openJoinPolicies(options: JoinPoliciesOptions): JoinPolicies {
+  const { used, mesh, log, now = Date.now } = options;
   const judges = policyJudges({
     rules: rulesIn(() => mesh.current()),
     keys: keysIn(() => mesh.current()),
@@ -48,10 +43,7 @@ export async function openJoinPolicies(options: JoinPoliciesOptions): Promise<Jo
   const stop = reportFindings(options);
   return {
     judges,
-    close: () => {
-      stop();
-      used.close();
-    },
+    close: stop,
   };
 }
 

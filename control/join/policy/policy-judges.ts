@@ -75,7 +75,7 @@ function judgement(
   return {
     join,
     claim: async () => {
-      if (once && !used.claim(once)) throw usedBefore();
+      if (once && !(await used.claim(once))) throw usedBefore();
     },
   };
 }

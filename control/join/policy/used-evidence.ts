@@ -3,6 +3,8 @@ import { chmodSync, closeSync, openSync } from 'node:fs';
 import { openSql, type SqlDatabase, type SqlStatement } from '../../store/sql.ts';
 import type { Once } from '../evidence/proof.ts';
 
+/** In the data folder. */
+export const USED_EVIDENCE_FILE = 'join-evidence.sqlite';
 /** Raised with every change of the table. */
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
@@ -15,14 +17,18 @@ const CLEAN_MS = 60_000;
 
 export interface UsedEvidence {
   /** @returns whether this use is the first one; durable then. Of concurrent callers exactly one is the first. */
-  claim(once: Once): boolean;
-  /** Without a use. */
+  claim(once: Once): Promise<boolean>;
+  /** Without a use. What another control plane has just claimed may be missing: `claim` decides. */
   isUsed(once: Once): boolean;
   close(): void;
 }
 
 /** @param path of a file that is made when absent, 0600. @throws Error naming it: in use by another process, not a database */
 export async function openUsedEvidence(path: string, now: () => number = Date.now): Promise<UsedEvidence> {
+  return new SqlUsedEvidence(await openTable(path), now);
+}
+
+async function openTable(path: string): Promise<SqlDatabase> {
   let database: SqlDatabase | undefined;
   try {
     if (path !== ':memory:') {
@@ -33,12 +39,26 @@ export async function openUsedEvidence(path: string, now: () => number = Date.no
     for (const pragma of ['busy_timeout = 0', 'locking_mode = EXCLUSIVE', 'journal_mode = WAL', 'synchronous = FULL'])
       database.exec(`PRAGMA ${pragma}`);
     database.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
-    return new SqlUsedEvidence(database, now);
+    return database;
   } catch (error) {
     database?.close();
     const message = (error as Error).message;
     const reason = /locked|busy/i.test(message) ? 'in use by another process; stop it first' : message;
     throw new Error(`${path}: ${reason}`, { cause: error });
+  }
+}
+
+/** What a file holds, `until` in milliseconds since the epoch. @throws Error as `openUsedEvidence` */
+export async function readUsedEvidence(path: string): Promise<readonly Once[]> {
+  const database = await openTable(path);
+  try {
+    return database
+      .prepare('SELECT id, until FROM used')
+      .all()
+      .map((row) => row as Record<string, unknown>)
+      .map(({ id, until }) => ({ id: String(id), until: Number(until) }));
+  } finally {
+    database.close();
   }
 }
 
@@ -62,7 +82,7 @@ class SqlUsedEvidence implements UsedEvidence {
     return this.#find.all(id).length > 0;
   }
 
-  claim(once: Once): boolean {
+  async claim(once: Once): Promise<boolean> {
     const now = this.#now();
     if (now - this.#cleaned >= CLEAN_MS) {
       this.#clean.run(now);
