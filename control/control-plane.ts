@@ -16,7 +16,7 @@ import { UserTokens } from './access/user-tokens.ts';
 import { limitRequests } from './api/access/limits.ts';
 import { tokenRoutes } from './api/access/tokens.ts';
 import { createApi, createInitialNamespaces, isInitialNamespace } from './api/app.ts';
-import { acceptWorkloadTokens, adminToken } from './api/auth.ts';
+import { acceptWorkloadTokens, adminToken, checkAgainst, sha256 } from './api/auth.ts';
 import { authorityRoutes } from './api/authority.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
@@ -30,6 +30,8 @@ import { prometheusRoutes } from './api/prometheus/prometheus.ts';
 import { ScrapeToken } from './api/prometheus/scrape-token.ts';
 import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
+import { Peers } from './api/replicas/peers.ts';
+import { replicaRoutes } from './api/replicas/replica-routes.ts';
 import { OpenWatches } from './api/resources/open-watches.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { IdentityLimits, type IdentityLimitsSettings } from './api/server/identity-limits.ts';
@@ -60,11 +62,14 @@ import { ObjectLife } from './lifecycle/object-life.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { openFolderRecords } from './records/folder-records.ts';
 import { openSharedRecords } from './records/shared-records.ts';
+import { replicasBehind, shareWork } from './share-work.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
+import { reportTo, SharedFindings } from './status/shared-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
 import type { HistorySettings } from './store/history/history.ts';
 import { type EtcdPlace, openStore } from './store/open-store.ts';
+import { replicaUrls } from './store/state/replicas.ts';
 import type { ResourceKey } from './store/store.ts';
 import { controlLog } from './telemetry/control-log.ts';
 import { controlMetrics } from './telemetry/control-metrics.ts';
@@ -162,7 +167,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
   const opened = await openStore(join(data, 'resources.sqlite'), options.etcd, options);
-  const { store, state } = opened;
+  const { store, leaderStore, state, leadership, replicas } = opened;
   const undo: (() => unknown)[] = [() => opened.close()];
   try {
     await createInitialNamespaces(store);
@@ -227,7 +232,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
     const view = mesh.current();
-    const status = new StatusWriter({ store, keyOf: storeKeyOf, onError: report });
+    const status = new StatusWriter({
+      store: leaderStore,
+      leads: state === undefined,
+      keyOf: storeKeyOf,
+      onError: report,
+    });
     undo.splice(1, 0, () => status.close());
     await status.start();
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
@@ -241,7 +251,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const policies = openJoinPolicies({ used: records.usedEvidence, mesh, status, log });
     undo.splice(1, 0, () => policies.close());
     const addresses = new AddressAllocator({
-      store,
+      store: leaderStore,
+      leads: state === undefined,
       keyOf: storeKeyOf,
       report: (reporter, findings) => status.report(reporter, findings),
       log,
@@ -262,6 +273,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const audit = options.audit && (await openAuditLog(options.audit, { metrics, log }));
     if (audit) undo.splice(1, 0, () => audit.close());
     const events = eventsTo(counted, controlLog(log, Date.now));
+    const peers =
+      records.replicaSecret === undefined
+        ? undefined
+        : new Peers({ replicas, secret: records.replicaSecret, trustBundle: () => authority.trustBundle });
+    const findings = state && new SharedFindings({ state, id: replicas.id, status, onError: report });
+    if (findings) undo.splice(1, 0, () => findings.close());
     const cleanupMs = (options.workloadCleanup ?? CLEANUP_SECONDS.default) * 1000;
     const registrations = new Registrations({
       store,
@@ -270,6 +287,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       joinOf: (serial) => joins.ofSerial(serial),
       allowsLoopback: isLoopbackHost(new URL(server.url).hostname),
       cleanupMs,
+      replicas,
       events,
       report,
     });
@@ -281,6 +299,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       view: () => mesh.current(),
       graceMs: cleanupMs,
       returnMs: RETURN_MS,
+      ...(peers && { isElsewhere: (place) => peers.isPresent(place) }),
       report,
     });
     undo.splice(1, 0, () => vanished.close());
@@ -306,8 +325,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       mesh,
       ...(options.discovery && { discovery: options.discovery }),
       withheldFeatures: new Set(options.withheldFeatures),
+      ...(state && { controlPlanes: replicaUrls(replicas) }),
       limits: options.sessionLimits ?? {},
-      status,
+      status: findings ? reportTo(status, findings) : status,
       advise: (current, node, session) =>
         registrations.noteOn(session) ?? machineLabels.noteOn(node) ?? servesNothing(current, node),
       events,
@@ -316,7 +336,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, () => discovery.close());
     const rotation = new RotationDriver({
       roots: authority.rotation,
-      behind: () => discovery.behindTrust(),
+      behind: () => [...discovery.behindTrust(), ...replicasBehind(opened, authority.trustBundle)],
+      leads: () => leadership.isLeader,
       async changed() {
         trust.changed();
         await server.renew();
@@ -327,8 +348,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, () => rotation.stop());
     authority.onRotated(() => {
       trust.changed();
+      rotation.follow();
       server.renew().catch(report);
     }, report);
+    undo.splice(
+      1,
+      0,
+      shareWork({
+        opened,
+        urls: { url: server.url, peerUrl: server.ownUrl },
+        view: () => mesh.current(),
+        ...{ status, addresses, registrations, vanished, rotation, findings, report },
+        trustBundle: () => authority.trustBundle,
+        behind: () => discovery.behindTrust(),
+      }),
+    );
 
     // Last of what can fail: a token made by a start that then fails would never be shown.
     const admin = await adminToken(records.adminToken);
@@ -397,10 +431,28 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     );
     app.route('/', rejoinRoutes({ authority, joins, accounts, graceMs, ...nonces, events, report }));
     app.route('/', leaveRoutes({ joins, report }));
-    app.route('/', heldJoinRoutes({ joins, proxies: () => discovery.presented(), report }));
+    app.route(
+      '/',
+      heldJoinRoutes({
+        joins,
+        proxies: async () => [...discovery.presented(), ...((await peers?.presented()) ?? [])],
+        report,
+      }),
+    );
     app.route('/', authorityRoutes(rotation, report));
-    app.route('/', prometheusRoutes({ nodes: () => discovery.connectedNodes(), token: scrapeToken, report }));
-    app.route('/', discoveryApi(discovery, report));
+    app.route(
+      '/',
+      prometheusRoutes({
+        nodes: async () => [...discovery.connectedNodes(), ...((await peers?.nodes()) ?? [])],
+        token: scrapeToken,
+        report,
+      }),
+    );
+    app.route('/', discoveryApi(discovery, report, peers && { url: server.url, peers }));
+    if (records.replicaSecret) {
+      const isReplica = checkAgainst(sha256(records.replicaSecret).toString('hex'));
+      app.route('/', replicaRoutes({ discovery, isReplica, report }));
+    }
     app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     const joinIdOf = (serial?: string) => (serial === undefined ? undefined : joins.ofSerial(serial)?.id);
@@ -413,7 +465,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         holdersOf: (spiffeId, node) => discovery.holdersOf(spiffeId, node),
         isSameMachine: (serial, other) => joinIdOf(serial) === joinIdOf(other),
         leave: (node, serial) => registrations.leave(node, serial),
-        settled: (isInView, limitMs) => discovery.settled(isInView, limitMs),
+        async settled(isInView, limitMs) {
+          const isSettled = await discovery.settled(isInView, limitMs);
+          await peers?.settled(mesh.current().revision, limitMs);
+          return isSettled;
+        },
         report,
       }),
     );

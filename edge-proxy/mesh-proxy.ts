@@ -133,13 +133,11 @@ export async function startMeshProxy(parts: MeshProxyDeps, actions: ProcessActio
   };
   const address = new OwnAddress(() => runtime.localAddresses());
   const connected = (local: string) => address.observed(local);
-  const client = new ControlPlanes(
-    settings['control-plane'].map((url) => ({
-      url,
-      client: new ControlClient({ runtime, url, trustedRoots, identity: () => identity.keyPair, connected }),
-    })),
-    log,
-  );
+  const controlPlane = (url: string) => ({
+    url,
+    client: new ControlClient({ runtime, url, trustedRoots, identity: () => identity.keyPair, connected }),
+  });
+  const client = new ControlPlanes(settings['control-plane'].map(controlPlane), log);
   const identity: IdentityManager = new IdentityManager({
     files: runtime.files,
     folder: settings.data,
@@ -194,6 +192,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, actions: ProcessActio
     ...(dns && { onWhole: () => dns.complete() }),
     cache,
     trust,
+    controlPlanes: (urls) => client.learn(urls, controlPlane),
     time: runtime,
     log,
     features: parts.engine && [...parts.engine.features, ...(dns ? (['tulle.dns'] as const) : [])],

@@ -129,7 +129,7 @@ const planes: Record<string, string[][]> = {
     ['api/'],
     // What a control plane keeps besides resources: in files, or in the store.
     ['records/'],
-    ['control-plane.ts'],
+    ['share-work.ts', 'control-plane.ts'],
     ['cli/', 'docs/'],
   ],
 };

@@ -17,7 +17,10 @@ import { RegistrationError } from '../workloads/registration-error.ts';
 import { requirePermission } from './access/permission.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { callersNode, checkNodeSize } from './caller-node.ts';
+import { allProxies } from './replicas/all-proxies.ts';
+import type { Peers } from './replicas/peers.ts';
 import { ApiError, badRequest, forbidden, respondToError, unauthorized } from './resources/status.ts';
+import { warningHeader } from './resources/warning-header.ts';
 import { readJson } from './server/read-json.ts';
 
 /** Names that a proxy holds make up most of a poll. */
@@ -31,7 +34,11 @@ const NEVER = new AbortController().signal;
  * A config's `notFetched` has the names of what the proxy may fetch and has not. Failures are Kubernetes `Status` bodies.
  * @param report takes internal errors; details are not sent to clients
  */
-export function discoveryApi(discovery: DiscoveryService, report: (error: unknown) => void = () => {}): Hono<ApiEnv> {
+export function discoveryApi(
+  discovery: DiscoveryService,
+  report: (error: unknown) => void = () => {},
+  others?: OtherControlPlanes,
+): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => respondToError(report)(refusal(error), c));
 
@@ -54,25 +61,48 @@ export function discoveryApi(discovery: DiscoveryService, report: (error: unknow
     });
   });
 
-  app.get('/v1/proxies', (c) => {
+  app.get('/v1/proxies', async (c) => {
     requirePermission(c, { verb: 'list', resource: 'proxies' });
-    return c.json({ proxies: discovery.status() });
+    const own = discovery.status();
+    if (!others) return c.json({ proxies: own });
+    const { proxies, missing } = await allProxies(own, others.url, others.peers);
+    for (const message of missing) c.header('Warning', warningHeader({ path: '', message }), { append: true });
+    return c.json({ proxies });
   });
 
-  app.get('/v1/proxies/:id/config', (c) => {
+  app.get('/v1/proxies/:id/config', async (c) => {
     requirePermission(c, { verb: 'get', resource: 'proxies/config' });
-    const type = c.req.query('type');
-    if (type !== undefined && !isType(type))
-      throw badRequest(`type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
-    const config = discovery.configOf(c.req.param('id'), c.req.query('serviceAccount'));
-    if (!config) throw new ApiError(404, 'NotFound', `no proxy "${c.req.param('id')}" is known`);
-    const { snapshot, notFetched } = config;
-    const shown = redacted(snapshot) as Snapshot;
-    const missing = Object.keys(notFetched).length > 0 && { notFetched };
-    return c.json({ ...(type === undefined ? shown : { [type]: shown[type] }), ...missing });
+    const { type, serviceAccount } = c.req.query();
+    const id = c.req.param('id');
+    const own = shownConfig(discovery, id, { type, serviceAccount });
+    const config = own ?? (await others?.peers.configOf(id, new URL(c.req.url).search));
+    if (!config) throw new ApiError(404, 'NotFound', `no proxy "${id}" is known`);
+    return c.json(config);
   });
 
   return app;
+}
+
+/** Those that share the store, and what this one is reached by. */
+export interface OtherControlPlanes {
+  readonly url: string;
+  readonly peers: Pick<Peers, 'proxies' | 'configOf'>;
+}
+
+/** A proxy's config without its secrets; undefined: it is not known. @throws ApiError 400, DiscoveryError */
+export function shownConfig(
+  discovery: Pick<DiscoveryService, 'configOf'>,
+  id: string,
+  { type, serviceAccount }: { readonly type?: string | undefined; readonly serviceAccount?: string | undefined },
+): object | undefined {
+  if (type !== undefined && !isType(type))
+    throw badRequest(`type: must be one of ${RESOURCE_TYPES.join(', ')}, found "${type}"`);
+  const config = discovery.configOf(id, serviceAccount);
+  if (!config) return undefined;
+  const { snapshot, notFetched } = config;
+  const shown = redacted(snapshot) as Snapshot;
+  const missing = Object.keys(notFetched).length > 0 && { notFetched };
+  return { ...(type === undefined ? shown : { [type]: shown[type] }), ...missing };
 }
 
 /** @throws ApiError 400, 403 */

@@ -8,7 +8,7 @@ import { ApiError, respondToError } from './resources/status.ts';
 export interface HeldJoinRoutesOptions {
   readonly joins: Joins;
   /** Node ids of connected proxies with the serial numbers of the certificates that they present. */
-  readonly proxies: () => Iterable<{ readonly node: string; readonly serial: string }>;
+  readonly proxies: () => Promise<Iterable<{ readonly node: string; readonly serial: string }>>;
   readonly report?: (error: unknown) => void;
 }
 
@@ -20,7 +20,7 @@ export interface HeldJoinRoutesOptions {
 export function heldJoinRoutes({ joins, proxies, report = () => {} }: HeldJoinRoutesOptions): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => respondToError(report)(error, c));
-  app.get('/v1/joins', permission('list', 'joins'), (c) => {
+  app.get('/v1/joins', permission('list', 'joins'), async (c) => {
     const { namespace, serviceAccount } = c.req.query();
     const found = joins
       .list()
@@ -30,7 +30,7 @@ export function heldJoinRoutes({ joins, proxies, report = () => {} }: HeldJoinRo
           (serviceAccount === undefined || join.serviceAccount === serviceAccount),
       );
     const nodes = new Map<string, string[]>();
-    for (const { node, serial } of proxies()) {
+    for (const { node, serial } of await proxies()) {
       const id = joins.ofSerial(serial)?.id;
       if (id !== undefined) nodes.set(id, [...(nodes.get(id) ?? []), node]);
     }

@@ -205,12 +205,9 @@ export async function runControl(flags: ControlFlags): Promise<void> {
   const etcd = etcdOf(flags);
   const audit = auditOf(flags);
   const userCertificates = userCertificatesOf(flags);
-  const lost = Promise.withResolvers<never>();
-  // It may be lost before anything waits for that.
-  lost.promise.catch(() => {});
   const plane = await startControlPlane({
     data: flags.data,
-    ...(etcd && { etcd: { ...etcd, onLost: (error: Error) => lost.reject(new CliError(error.message)) } }),
+    ...(etcd && { etcd }),
     history: historyOf(flags),
     address: flags.address,
     port: portOf('--port', flags.port),
@@ -255,7 +252,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
       );
   }
   try {
-    await Promise.race([stopped, lost.promise]);
+    await stopped;
   } finally {
     await plane.stop();
   }

@@ -10,6 +10,7 @@ export interface PollAnswer extends Collected {
   readonly session: string;
   readonly features?: readonly Feature[];
   readonly trust?: TrustUpdate;
+  readonly controlPlanes?: readonly string[];
 }
 
 const encoder = new TextEncoder();

@@ -21,6 +21,7 @@ import type { MeshListener } from '../mesh/follow-store.ts';
 import type { MeshChange, MeshView } from '../mesh/view.ts';
 import { type ControlEvents, eventsTo } from '../telemetry/events.ts';
 import type { RegisteringProxy } from '../workloads/registrations.ts';
+import { type Place, placeOf } from '../workloads/vanished-proxies.ts';
 import type { PollAnswer } from './answer.ts';
 import { ChangeLog } from './change-log.ts';
 import { isConcerned, namesConcerned } from './concerned.ts';
@@ -81,6 +82,8 @@ export interface DiscoveryOptions {
   readonly withheldFeatures?: ReadonlySet<string>;
   /** The mesh's roots and revoked certificates. Default: proxies are sent none. */
   readonly trust?: TrustSource;
+  /** URLs of all control planes of the mesh; the same array for as long as they are the same. Default: proxies are sent none. */
+  readonly controlPlanes?: () => readonly string[];
   readonly clock?: Clock;
   readonly events?: ControlEvents;
   /**
@@ -181,7 +184,14 @@ export class DiscoveryService {
       const collected = await this.responses(session, known === undefined || asks(request), signal);
       const features = known ? [] : [...session.features];
       const trust = this.trustFor(session);
-      return { session: session.id, ...collected, ...(features.length > 0 && { features }), ...(trust && { trust }) };
+      const controlPlanes = this.controlPlanesFor(session);
+      return {
+        session: session.id,
+        ...collected,
+        ...(features.length > 0 && { features }),
+        ...(trust && { trust }),
+        ...(controlPlanes && { controlPlanes }),
+      };
     } finally {
       session.polls -= 1;
       if (signal.aborted && session.polls === 0) session.leftAt = this.clock.now();
@@ -250,6 +260,14 @@ export class DiscoveryService {
     const update = this.options.trust!.since(session.trustVersion);
     session.trustSent = { version: update.version, at: this.clock.now() };
     return update;
+  }
+
+  /** undefined: it was sent them, or knows no such field. A held poll is not answered for them. */
+  private controlPlanesFor(session: Session): readonly string[] | undefined {
+    const all = session.features.has('tulle.control-planes') ? this.options.controlPlanes?.() : undefined;
+    if (!all || all === session.controlPlanesSent) return undefined;
+    session.controlPlanesSent = all;
+    return all;
   }
 
   /** Held polls are answered at once. */
@@ -383,6 +401,17 @@ export class DiscoveryService {
     return [...this.sessions.values()]
       .filter((session) => session.owner === owner && isSame(session.node.id) && hasConnection(session, now))
       .map(({ certificate }) => certificate);
+  }
+
+  /** Whether a proxy at this place is connected. */
+  isPresent({ namespace, serviceAccount, address }: Place): boolean {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      const place = hasConnection(session, now) ? placeOf(session) : undefined;
+      if (place?.address !== address || place.namespace !== namespace) continue;
+      if (place.serviceAccount === serviceAccount) return true;
+    }
+    return false;
   }
 
   /** Waits until the connected proxies have acknowledged what they should run. @returns false: it takes longer */

@@ -59,6 +59,8 @@ export class Session {
   trustVersion: string | undefined;
   /** The version of the mesh's trust that it was sent last, and when. */
   trustSent: { readonly version: string; readonly at: number } | undefined;
+  /** The control planes that it was sent last. */
+  controlPlanesSent: readonly string[] | undefined;
   /** When the connection of its last poll was closed before an answer; undefined: it polls, or was answered. */
   leftAt: number | undefined;
   /** The last compiled state, the view and the node it came from, and how many changes of the mesh the view has seen. */

@@ -25,6 +25,8 @@ export interface Records {
   readonly accountKey: KeyPlace;
   /** Authenticates nonces of machines that rejoin. Absent: a key of this process. */
   readonly nonceKey?: Uint8Array;
+  /** What control planes of the store prove to each other that they are. */
+  readonly replicaSecret?: string;
   /** The issuer of tokens. @param url of this control plane */
   issuer(url: string): Promise<string>;
   close(): void;

@@ -32,9 +32,7 @@ export async function openSharedRecords(state: SharedState, options: SharedRecor
   await checkTrustDomain(state, trustDomain);
   await importFolder(state, data, { isPluggedIn, log });
   const joins = new SharedJoins(state, { graceMs, log });
-  const nonceKey = await changeRecord(state, 'keys/rejoin-nonces', (found) =>
-    found ? undefined : randomBytes(32).toString('base64'),
-  );
+  const nonceKey = await secretOf(state, 'keys/rejoin-nonces');
   return {
     ...(!isPluggedIn && { authority: sharedAuthority(state, join(data, 'ca'), trustDomain) }),
     revocations: sharedRevocationStore(state),
@@ -46,7 +44,8 @@ export async function openSharedRecords(state: SharedState, options: SharedRecor
     scrapeToken: sharedScrapeToken(state),
     jwtKey: sharedKey(state, 'jwt'),
     accountKey: sharedKey(state, 'service-accounts'),
-    nonceKey: Buffer.from(nonceKey!.text, 'base64'),
+    nonceKey: Buffer.from(nonceKey, 'base64url'),
+    replicaSecret: `tulle_replica_${await secretOf(state, 'keys/replicas')}`,
     async issuer(url) {
       const wanted = (known: string | undefined) => tokenIssuer ?? known ?? url;
       const entry = await changeRecord(state, 'settings/token-issuer', (found) => {
@@ -57,6 +56,12 @@ export async function openSharedRecords(state: SharedState, options: SharedRecor
     },
     close: () => joins.close(),
   };
+}
+
+/** 256 random bits, made once. */
+async function secretOf(state: SharedState, key: string): Promise<string> {
+  const entry = await changeRecord(state, key, (found) => (found ? undefined : randomBytes(32).toString('base64url')));
+  return entry!.text;
 }
 
 /** @throws Error: control planes of two trust domains would issue certificates that their proxies do not take from each other */

@@ -23,6 +23,8 @@ export interface AddressAllocatorOptions {
   readonly log: (line: string) => void;
   /** Hosts that are left without addresses; an empty list: none of the reporter's. */
   readonly report: (reporter: string, findings: readonly Finding[]) => void;
+  /** False: another control plane gives addresses, until `lead`. Default: true. */
+  readonly leads?: boolean;
   /** Wait after the store failed, milliseconds. */
   readonly retryMs?: number;
   /** Addresses that the entries of one namespace may hold. */
@@ -50,9 +52,11 @@ export class AddressAllocator {
   private writing: Promise<void> | undefined;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
+  private leads: boolean;
 
   constructor(options: AddressAllocatorOptions) {
     this.options = options;
+    this.leads = options.leads ?? true;
   }
 
   /** @param entries all there are, oldest first: of two that have one address the older keeps it */
@@ -78,6 +82,21 @@ export class AddressAllocator {
     }
   }
 
+  /**
+   * This control plane begins to give addresses, or ends to.
+   * @param entries as the store has them now: what the leader before it gave is in use
+   */
+  lead(entries: readonly ServiceEntry[]): void {
+    this.leads = true;
+    this.start(entries);
+  }
+
+  follower(): void {
+    this.leads = false;
+    this.queued.clear();
+    clearTimeout(this.retry);
+  }
+
   /** Writes nothing more; resolves when the write that is under way has ended. */
   async close(): Promise<void> {
     this.closed = true;
@@ -86,6 +105,7 @@ export class AddressAllocator {
   }
 
   private queueWrite(entry: ServiceEntry): void {
+    if (!this.leads) return;
     this.queued.set(resourceId(entry), entry);
     this.writing ??= this.writeQueued().finally(() => (this.writing = undefined));
   }
@@ -201,7 +221,7 @@ export class AddressAllocator {
 
   private failed(resource: ServiceEntry, error: unknown): void {
     const code = error instanceof StoreError ? error.code : undefined;
-    if (this.closed || code === 'not-found') return;
+    if (this.closed || !this.leads || code === 'not-found') return;
     const again = () => this.queueWrite(resource);
     // After a conflict the next attempt reads what another write left.
     if (code === 'conflict') {

@@ -37,6 +37,15 @@ export class FindingTable {
     return [...(this.byResource.get(id)?.values() ?? [])].map(({ finding }) => finding);
   }
 
+  /** All resources of which something is known, by `resourceId`. */
+  *resources(): Generator<[string, Resource]> {
+    for (const [id, findings] of this.byResource)
+      for (const { finding } of findings.values()) {
+        yield [id, finding.about];
+        break;
+      }
+  }
+
   private add(finding: Finding): boolean {
     const id = resourceId(finding.about);
     let findings = this.byResource.get(id);

@@ -30,6 +30,8 @@ export interface StatusWriterOptions {
   /** For `lastTransitionTime`. */
   readonly now?: () => Date;
   readonly timing?: Partial<StatusTiming>;
+  /** False: another control plane writes, until `lead`. Default: true. */
+  readonly leads?: boolean;
   /** A status that could not be written; it is attempted again. */
   readonly onError?: (error: unknown) => void;
 }
@@ -58,14 +60,17 @@ export class StatusWriter {
   private inheritance: ReturnType<typeof setTimeout> | undefined;
   private writing: Promise<void> | undefined;
   private closed = false;
+  private leads: boolean;
 
   constructor(options: StatusWriterOptions) {
     this.options = options;
+    this.leads = options.leads ?? true;
     this.timing = { ...TIMING, ...options.timing };
   }
 
   /** Reads which resources have conditions from before, so that they are cleared where nothing is found any more. */
   async start(): Promise<void> {
+    if (!this.leads) return;
     const { items } = await this.options.store.list({});
     for (const resource of items) {
       if (!CONDITION_TYPES.some((type) => isViolated(resource, type))) continue;
@@ -89,6 +94,22 @@ export class StatusWriter {
       this.due(id, resource, this.table.of(id).length > 0 ? gatherMs : clearMs);
   }
 
+  /** This control plane begins to write what it knows, or ends to write. */
+  async lead(leads: boolean): Promise<void> {
+    if (this.leads === leads || this.closed) return;
+    this.leads = leads;
+    clearTimeout(this.inheritance);
+    this.inherited.clear();
+    if (!leads) {
+      clearTimeout(this.timer);
+      this.nextAt = Number.POSITIVE_INFINITY;
+      this.pending.clear();
+      return;
+    }
+    for (const [id, resource] of this.table.resources()) this.due(id, resource, this.timing.gatherMs);
+    await this.start();
+  }
+
   /** Writes nothing more; resolves when the write that is under way has ended. */
   async close(): Promise<void> {
     this.closed = true;
@@ -104,6 +125,7 @@ export class StatusWriter {
   }
 
   private due(id: string, resource: Resource, afterMs: number): void {
+    if (!this.leads) return;
     const dueAt = performance.now() + afterMs;
     const known = this.pending.get(id);
     this.pending.set(id, { resource, dueAt: known ? Math.min(known.dueAt, dueAt) : dueAt });
@@ -163,7 +185,7 @@ export class StatusWriter {
   }
 
   private failed(id: string, resource: Resource, error: unknown): void {
-    if (this.closed) return;
+    if (this.closed || !this.leads) return;
     const code = error instanceof StoreError ? error.code : undefined;
     if (code === 'not-found') return;
     // After a conflict the next attempt reads what another write left.

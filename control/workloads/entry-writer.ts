@@ -50,22 +50,30 @@ export class EntryWriter {
     });
   }
 
-  async disconnected(key: ResourceKey, at: Date): Promise<void> {
-    await attempt(async () => {
-      const stored = await this.store.get(key);
-      if (!stored || !isRegistered(stored)) return;
+  /** The entry, where registration made it. */
+  async stored(key: ResourceKey): Promise<Resource | undefined> {
+    const stored = await this.store.get(key);
+    return stored && isRegistered(stored) ? stored : undefined;
+  }
+
+  /** @param controller that it is connected to, else nothing is written @returns whether it was */
+  async disconnected(key: ResourceKey, at: Date, controller: string): Promise<boolean> {
+    return attempt(async () => {
+      const stored = await this.stored(key);
+      if (stored?.metadata.annotations?.[ENTRY_RECORDS.controller] !== controller) return false;
       const annotations: Record<string, string> = { ...stored.metadata.annotations };
       annotations[ENTRY_RECORDS.disconnectedAt] = at.toISOString();
       delete annotations[ENTRY_RECORDS.connectedAt];
       await this.store.update(key, { ...stored, metadata: { ...stored.metadata, annotations } });
+      return true;
     });
   }
 
-  /** @returns whether it was there, and registration had made it */
-  async remove(key: ResourceKey): Promise<boolean> {
+  /** @param mayRemove judges the entry as it is @returns whether it was there, and registration had made it */
+  async remove(key: ResourceKey, mayRemove: (entry: Resource) => boolean): Promise<boolean> {
     return attempt(async () => {
-      const stored = await this.store.get(key);
-      if (!stored || !isRegistered(stored)) return false;
+      const stored = await this.stored(key);
+      if (!stored || !mayRemove(stored)) return false;
       const { uid, resourceVersion } = stored.metadata;
       await this.store.delete(key, { uid, resourceVersion });
       return true;

@@ -59,6 +59,10 @@ afterEach(async () => {
 const joinOf = (serial: string, group: string | null = 'reviews') =>
   ({ id: `join-${serial}`, group: group ?? undefined, labels: { rack: 'r1', app: 'evil' } }) as unknown as Join;
 
+let controlPlanes = 0;
+/** Ids of control planes that are there besides. */
+const others = new Set<string>();
+
 async function started(allowsLoopback = false): Promise<Registrations> {
   const made = new Registrations({
     store,
@@ -67,6 +71,7 @@ async function started(allowsLoopback = false): Promise<Registrations> {
     joinOf: (serial) => joins.get(serial),
     cleanupMs: 10_000,
     allowsLoopback,
+    replicas: { id: String(++controlPlanes), isThere: (id) => others.has(id) },
     events: { registration: ({ what, entry, reason }) => void events.push(`${what} ${entry} ${reason ?? ''}`.trim()) },
     report: (error) => {
       throw error;
@@ -433,3 +438,46 @@ it('does not make an entry again that was deleted, until the proxy connects agai
   await registrations.seen(proxy('a', '10.0.0.5'));
   expect(await names()).toEqual(['reviews-10.0.0.5']);
 });
+
+it('keeps the entry of a machine that has moved to another control plane, and has that one remove it', async () => {
+  const here = proxy('a', '10.0.0.5');
+  await registrations.seen(here);
+  const other = await another();
+  try {
+    const there = proxy('a', '10.0.0.5');
+    await other.seen(there);
+    here.connected = false;
+    await after(1000);
+    await after(30_000);
+    const { annotations } = (await entry('reviews-10.0.0.5'))!.metadata;
+    expect(annotations).toMatchObject({ 'istio.io/connectedAt': expect.any(String) });
+    expect(annotations!['istio.io/disconnectedAt']).toBeUndefined();
+    there.connected = false;
+    await after(1000);
+    await after(11_000);
+    expect(await names()).toEqual([]);
+  } finally {
+    await other.close();
+  }
+});
+
+it('refuses an address whose machine is connected to another control plane, and takes over when that one is not there', async () => {
+  const other = await another();
+  await other.seen(proxy('b', '10.0.0.5'));
+  await expect(registrations.seen(proxy('a', '10.0.0.5'))).rejects.toThrow('another machine');
+  await other.close();
+  // It was killed: the machine does not come back.
+  others.delete(String(controlPlanes));
+  await registrations.takeOver();
+  await after(59_000);
+  expect(await names()).toEqual(['reviews-10.0.0.5']);
+  await after(2000);
+  expect(await names()).toEqual([]);
+});
+
+/** A second control plane of the store. */
+async function another(): Promise<Registrations> {
+  others.add(String(controlPlanes));
+  others.add(String(controlPlanes + 1));
+  return started();
+}

@@ -6,7 +6,6 @@
  * A machine is known by its join. So its entry moves when its address changes, and a second machine that claims an address is
  * refused for as long as the first one is connected.
  */
-import { randomBytes } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { canonicalIp } from '../../shared/match/cidr.ts';
 import { labelValueViolation } from '../../shared/match/labels.ts';
@@ -56,6 +55,8 @@ export interface RegistrationsOptions {
   readonly cleanupMs: number;
   /** Whether machines may have loopback addresses: all are on the host of the control plane. */
   readonly allowsLoopback: boolean;
+  /** The control planes that machines may be connected to. */
+  readonly replicas: { readonly id: string; isThere(id: string): boolean };
   readonly events: Pick<ControlEvents, 'registration'>;
   readonly report: (error: unknown) => void;
   /** Milliseconds since the epoch. */
@@ -80,7 +81,7 @@ export class Registrations {
   private readonly writer: EntryWriter;
   private readonly now: () => number;
   /** What istiod's name is in `istio.io/workloadController`. */
-  private readonly controller = `tulle-${randomBytes(4).toString('hex')}`;
+  private readonly controller: string;
   /** By namespace and name of the entry. */
   private readonly byEntry = new Map<string, Registration>();
   private readonly byJoin = new Map<string, Registration>();
@@ -96,13 +97,22 @@ export class Registrations {
   constructor(options: RegistrationsOptions) {
     this.options = options;
     this.writer = new EntryWriter(options.store);
+    this.controller = controllerName(options.replicas.id);
     this.now = options.now ?? Date.now;
   }
 
   /** Reads what an earlier control plane registered: machines that do not come back are forgotten like those that leave. */
   async start(): Promise<void> {
+    await this.takeOver();
+    this.timer = setInterval(() => this.sweep(), SWEEP_MS);
+    this.timer.unref?.();
+  }
+
+  /** Takes what a control plane registered that is there no more; also while others do. */
+  async takeOver(): Promise<void> {
     for (const { metadata } of await this.writer.registered()) {
       const { name, namespace = '', annotations = {} } = metadata;
+      if (this.byEntry.has(idOf(namespace, name)) || this.isElsewhere(annotations)) continue;
       const left = Date.parse(annotations[ENTRY_RECORDS.disconnectedAt] ?? '');
       const registration: Registration = {
         name,
@@ -117,8 +127,13 @@ export class Registrations {
         registration.removeAt = Math.max(left + this.options.cleanupMs, this.now());
       this.hold(registration);
     }
-    this.timer = setInterval(() => this.sweep(), SWEEP_MS);
-    this.timer.unref?.();
+  }
+
+  /** The machine of an entry is, or was last, connected to another control plane that is there. */
+  private isElsewhere(annotations: Readonly<Record<string, string>> = {}): boolean {
+    const controller = annotations[ENTRY_RECORDS.controller];
+    if (controller === undefined || controller === this.controller) return false;
+    return this.options.replicas.isThere(controller.slice(CONTROLLER.length));
   }
 
   /** Writes nothing more; resolves when the writes that are under way have ended. */
@@ -182,7 +197,8 @@ export class Registrations {
     const group = await this.checked(machine, proxy, join);
     const id = idOf(machine.namespace, entryName(machine));
     const before = this.byEntry.get(id);
-    if (before && before.join !== join?.id && isLive(before)) throw this.refusedAddress(before, proxy, machine);
+    const holder = before && isLive(before) ? before : await this.connectedElsewhere(machine);
+    if (holder && holder.join !== join?.id) throw this.refusedAddress(holder, proxy, machine);
     const obstacle = before ? undefined : this.handWritten(machine);
     if (obstacle) return this.keepWithout(proxy, obstacle);
     const registration: Registration = before ?? {
@@ -254,6 +270,22 @@ export class Registrations {
     if (wanted !== serviceAccount)
       throw refuse('not-allowed', `WorkloadGroup "${name}" is of service account "${wanted}", not "${serviceAccount}"`);
     return group;
+  }
+
+  /** The machine with this address, where it is connected to another control plane. */
+  private async connectedElsewhere(machine: Machine): Promise<Registration | undefined> {
+    const key = entryKey(machine.namespace, entryName(machine));
+    const { annotations } = (await this.writer.stored(key))?.metadata ?? {};
+    if (!annotations?.[ENTRY_RECORDS.connectedAt] || !this.isElsewhere(annotations)) return undefined;
+    return {
+      name: key.name,
+      namespace: key.namespace,
+      group: annotations[ENTRY_RECORDS.group]!,
+      join: annotations[ENTRY_RECORDS.join],
+      proxies: new Map(),
+      removeAt: undefined,
+      conflict: undefined,
+    };
   }
 
   private refusedAddress(holder: Registration, proxy: RegisteringProxy, machine: Machine): RegistrationError {
@@ -335,11 +367,15 @@ export class Registrations {
     this.drop(registration, ownsJoin);
     const removed = await this.after(
       id,
-      async () => !this.byEntry.has(id) && (await this.writer.remove(keyOf(registration))),
+      async () => !this.byEntry.has(id) && (await this.writer.remove(keyOf(registration), this.mayRemove)),
     );
     if (removed) this.report('deleted', id);
     return removed;
   }
+
+  /** A machine that has left this control plane may have come to another one meanwhile. */
+  private readonly mayRemove = ({ metadata: { annotations } }: Resource): boolean =>
+    annotations?.[ENTRY_RECORDS.connectedAt] === undefined || !this.isElsewhere(annotations);
 
   private hold(registration: Registration): void {
     this.byEntry.set(idOf(registration.namespace, registration.name), registration);
@@ -375,7 +411,9 @@ export class Registrations {
     this.background(id, async () => {
       // It has come back, or its entry is removed.
       if (registration.removeAt === undefined || this.byEntry.get(id) !== registration) return;
-      await this.writer.disconnected(keyOf(registration), new Date(now));
+      const written = await this.writer.disconnected(keyOf(registration), new Date(now), this.controller);
+      // Another control plane has it now, or it is not there.
+      if (!written && registration.removeAt !== undefined) this.drop(registration);
     });
   }
 
@@ -474,6 +512,8 @@ function otherGroup({ group }: Join, { group: name, namespace }: Machine): strin
   return `it joined without a WorkloadGroup: join again with an invitation ("tulle invite --group ${name} -n ${namespace}"), or create a WorkloadEntry with its address and start it without --group`;
 }
 
+const CONTROLLER = 'tulle-';
+const controllerName = (id: string): string => `${CONTROLLER}${id}`;
 const idOf = (namespace: string, name: string): string => `${namespace}/${name}`;
 const keyOf = ({ namespace, name }: Registration) => entryKey(namespace, name);
 

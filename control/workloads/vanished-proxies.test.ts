@@ -22,19 +22,23 @@ const ENTRIES = [
 ];
 
 let store: ResourceStore;
+let reported: string[];
 let watch: VanishedProxies;
+/** Whether a proxy is connected to another control plane; an error: it cannot be asked. */
+let elsewhere: () => Promise<boolean>;
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
   store = memoryStore();
+  elsewhere = async () => false;
+  reported = [];
   for (const each of ENTRIES) await store.create(entryKey('shop', each.metadata.name), each);
   watch = new VanishedProxies({
     store,
     view: () => buildView(ENTRIES.map(meshForm), 1),
     graceMs: 10_000,
     returnMs: 60_000,
-    report: (error) => {
-      throw error;
-    },
+    isElsewhere: () => elsewhere(),
+    report: (error) => void reported.push((error as Error).message),
   });
 });
 afterEach(async () => {
@@ -126,4 +130,25 @@ it('nodes without a usable address are not kept', async () => {
   await reportAll();
   await pass(30_000);
   expect(await judged()).toEqual(ALL);
+});
+
+it('the verdict stays while its proxy is connected to another control plane, and while that one cannot be asked', async () => {
+  watch.start([]);
+  const one = proxy();
+  watch.seen(one);
+  await report('web');
+  one.connected = false;
+  elsewhere = async () => {
+    throw new Error('it does not answer');
+  };
+  await pass(12_000);
+  expect([await judged(), reported]).toEqual([['web'], ['it does not answer']]);
+  elsewhere = async () => true;
+  await pass(12_000);
+  expect(await judged()).toEqual(['web']);
+  elsewhere = async () => false;
+  watch.expect(ENTRIES);
+  await pass(62_000);
+  expect(await judged()).toEqual([]);
+  expect(reported).toHaveLength(1);
 });

@@ -17,7 +17,7 @@ const SWEEP_MS = 1000;
 type Proxy = Pick<RegisteringProxy, 'id' | 'node' | 'isConnected'>;
 
 /** What an entry and its proxy have in common. */
-interface Place {
+export interface Place {
   readonly namespace: string;
   readonly serviceAccount: string;
   readonly address: string;
@@ -37,6 +37,8 @@ export interface VanishedProxiesOptions {
   readonly graceMs: number;
   /** Instead, for entries that are there at the start: proxies need that long to come back. */
   readonly returnMs: number;
+  /** Whether a proxy of the workload is connected to another control plane. Default: there is none. */
+  readonly isElsewhere?: (place: Place) => Promise<boolean>;
   readonly report: (error: unknown) => void;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
@@ -59,6 +61,13 @@ export class VanishedProxies {
 
   /** @param entries the WorkloadEntries of the mesh */
   start(entries: readonly Resource[]): void {
+    this.expect(entries);
+    this.timer = setInterval(() => this.sweep(), SWEEP_MS);
+    this.timer.unref?.();
+  }
+
+  /** Proxies may have lost their control plane, and need time to come back. @param entries as in `start` */
+  expect(entries: readonly Resource[]): void {
     const removeAt = this.now() + Math.max(this.options.returnMs, this.options.graceMs);
     for (const entry of entries) {
       const address = text(specOf(entry)['address']);
@@ -66,8 +75,6 @@ export class VanishedProxies {
       const serviceAccount = text(specOf(entry)['serviceAccount']) ?? 'default';
       this.workloadAt({ namespace: namespaceOf(entry), serviceAccount, address }, removeAt);
     }
-    this.timer = setInterval(() => this.sweep(), SWEEP_MS);
-    this.timer.unref?.();
   }
 
   /** Writes nothing more; resolves when the writes that are under way have ended. */
@@ -96,7 +103,7 @@ export class VanishedProxies {
     const key = keyOf(place);
     let workload = this.workloads.get(key);
     if (!workload) {
-      workload = { ...place, sessions: new Map(), removeAt };
+      workload = { ...placeIn(place), sessions: new Map(), removeAt };
       this.workloads.set(key, workload);
     }
     return workload;
@@ -114,13 +121,17 @@ export class VanishedProxies {
       workload.removeAt ??= now + this.options.graceMs;
       if (workload.removeAt > now) continue;
       this.workloads.delete(key);
-      const write = this.removeHealth(workload).catch(this.options.report);
+      const write = this.removeHealth(workload).catch((error) => {
+        this.options.report(error);
+        this.workloadAt(workload, this.now() + this.options.graceMs);
+      });
       this.writes.add(write);
       void write.then(() => this.writes.delete(write));
     }
   }
 
   private async removeHealth({ namespace, serviceAccount, address }: Place): Promise<void> {
+    if (await this.options.isElsewhere?.({ namespace, serviceAccount, address })) return;
     for (const entry of this.options.view().workloadEntriesAt(address, namespace)) {
       if (isRegistered(entry) || (specOf(entry).serviceAccount || 'default') !== serviceAccount) continue;
       const key = entryKey(namespace, entry.metadata.name);
@@ -131,10 +142,11 @@ export class VanishedProxies {
   }
 }
 
+const placeIn = ({ namespace, serviceAccount, address }: Place): Place => ({ namespace, serviceAccount, address });
 const keyOf = ({ namespace, serviceAccount, address }: Place) => `${namespace}\n${serviceAccount}\n${address}`;
 
 /** undefined: no entry is of it. */
-function placeOf({ node: { id, metadata = {} } }: Proxy): Place | undefined {
+export function placeOf({ node: { id, metadata = {} } }: Pick<Proxy, 'node'>): Place | undefined {
   const [, address = ''] = id.split('~');
   const namespace = text(metadata['NAMESPACE']);
   if (namespace === undefined || !isIpAddress(address)) return undefined;

@@ -123,4 +123,29 @@ describe('ControlPlanes', () => {
     planes.close();
     expect(closed).toEqual(['a']);
   });
+
+  it('learns further control planes, keeps the given ones and the one in use, and takes https alone', async () => {
+    const { outcomes, asked, closed, planes, ask } = setup(200);
+    const made: string[] = [];
+    const make = (url: string) => {
+      made.push(url);
+      const name = url.slice('https://'.length);
+      const request = async (): Promise<ControlResponse> => {
+        asked.push(name);
+        return { status: 200, body: name };
+      };
+      return { url, client: { request, close: () => void closed.push(name) } };
+    };
+    planes.learn(['https://a', 'https://c', 'http://d', 'no url', 'https://c/'], make);
+    expect(made).toEqual(['https://c']);
+    expect((await ask()).body).toBe('a');
+    outcomes[0] = down('a');
+    expect((await ask()).body).toBe('c');
+    // It has left, as it says itself; it is used until it fails.
+    planes.learn(['https://e'], make);
+    expect((await ask()).body).toBe('c');
+    planes.learn(['https://e', 'https://c'], make);
+    expect(made).toEqual(['https://c', 'https://e']);
+    expect(closed).toEqual(['a']);
+  });
 });

@@ -14,18 +14,26 @@ export interface ControlPlaneAddress {
   };
 }
 
+/** Learned addresses at a time. */
+const MAX_LEARNED = 16;
+
 export class ControlPlanes {
-  private readonly addresses: readonly ControlPlaneAddress[];
+  /** In order of preference at the start. */
+  private readonly given: readonly ControlPlaneAddress[];
+  /** Those that were given, then those that were learned. */
+  private addresses: readonly ControlPlaneAddress[];
   private readonly log: (line: string, level?: LogLevel) => void;
   /** Where the next request goes. */
-  private current = 0;
+  private current: ControlPlaneAddress;
   /** The address that answered last, and why it was left. */
-  private last = 0;
+  private last: ControlPlaneAddress;
   private reason = '';
 
   /** @param addresses at least one, in order of preference at the start */
   constructor(addresses: readonly ControlPlaneAddress[], log: (line: string, level?: LogLevel) => void) {
+    this.given = addresses;
     this.addresses = addresses;
+    this.current = this.last = addresses[0]!;
     this.log = log;
   }
 
@@ -35,10 +43,10 @@ export class ControlPlanes {
    * @throws as ControlClient; NotConnectedError with what is wrong with each address
    */
   async request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<ControlResponse> {
-    const failures = new Map<number, string>();
-    for (let at = this.current; at >= 0; at = this.next(failures)) {
+    const failures = new Map<ControlPlaneAddress, string>();
+    for (let at: ControlPlaneAddress | undefined = this.current; at; at = this.next(failures)) {
       try {
-        const response = await this.addresses[at]!.client.request(method, path, body, options);
+        const response = await at.client.request(method, path, body, options);
         if (response.status >= 500) this.leave(at, `it answered ${response.status}`);
         else this.answered(at);
         return response;
@@ -52,14 +60,28 @@ export class ControlPlanes {
     throw new NotConnectedError([...failures.values()].join('; '));
   }
 
-  /** The first from the current one on that the request was not sent to; -1: there is none. Other requests move it, too. */
-  private next(failures: ReadonlyMap<number, string>): number {
-    const { addresses, current } = this;
+  /**
+   * The control planes of the mesh, as one of them said. Those that were given stay, and the one in use until it fails.
+   * @param make an address of a URL that is new
+   */
+  learn(urls: readonly string[], make: (url: string) => ControlPlaneAddress): void {
+    const known = new Map(this.addresses.map((address) => [keyOf(address.url), address]));
+    const given = new Set(this.given.map(({ url }) => keyOf(url)));
+    const learned = [...new Set(urls.filter(isHttps).map(keyOf))].filter((key) => !given.has(key));
+    const all = [...this.given, ...learned.slice(0, MAX_LEARNED).map((key) => known.get(key) ?? make(key))];
+    this.addresses = all.includes(this.current) ? all : [...all, this.current];
+    for (const address of known.values()) if (!this.addresses.includes(address)) address.client.close();
+  }
+
+  /** The first from the current one on that the request was not sent to. Other requests move it, too. */
+  private next(failures: ReadonlyMap<ControlPlaneAddress, string>): ControlPlaneAddress | undefined {
+    const { addresses } = this;
+    const from = addresses.indexOf(this.current);
     for (let i = 0; i < addresses.length; i++) {
-      const at = (current + i) % addresses.length;
-      if (!failures.has(at)) return at;
+      const address = addresses[(from + i) % addresses.length]!;
+      if (!failures.has(address)) return address;
     }
-    return -1;
+    return undefined;
   }
 
   close(): void {
@@ -67,18 +89,22 @@ export class ControlPlanes {
   }
 
   /** Unless another request has left it already. */
-  private leave(at: number, reason: string): void {
+  private leave(at: ControlPlaneAddress, reason: string): void {
     if (this.current !== at || this.addresses.length === 1) return;
-    this.addresses[at]!.client.close();
+    at.client.close();
     if (at === this.last) this.reason = reason;
-    this.current = (at + 1) % this.addresses.length;
+    this.current = this.addresses[(this.addresses.indexOf(at) + 1) % this.addresses.length]!;
   }
 
   /** An answer of an address that was left meanwhile changes nothing. */
-  private answered(at: number): void {
+  private answered(at: ControlPlaneAddress): void {
     if (at !== this.current || at === this.last) return;
-    const before = this.addresses[this.last]!.url;
+    const before = this.last.url;
     this.last = at;
-    this.log(`control plane: ${this.addresses[at]!.url} is used instead of ${before}: ${this.reason}`);
+    this.log(`control plane: ${at.url} is used instead of ${before}: ${this.reason}`);
   }
 }
+
+/** One spelling of a URL: without a path `https://host:port`. */
+const keyOf = (url: string): string => (URL.canParse(url) ? new URL(url).href.replace(/\/$/, '') : url);
+const isHttps = (url: string): boolean => URL.parse(url)?.protocol === 'https:';

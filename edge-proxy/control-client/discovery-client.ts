@@ -37,9 +37,11 @@ export interface DiscoveryClientOptions {
   readonly pollTimeoutMs?: number;
   /** Takes the mesh's roots and revoked certificates. Absent: they are not asked for. */
   readonly trust?: { readonly version: string | undefined; take(update: TrustUpdate): Promise<void> };
+  /** Takes the URLs of all control planes. Absent: they are not asked for. */
+  readonly controlPlanes?: ((urls: readonly string[]) => void) | undefined;
   /**
    * What the target can take; see FEATURES. Default: all, `tulle.on-demand` where there is `onDemand`, `tulle.dns` with
-   * `answersDns`, `tulle.trust` where there is `trust`.
+   * `answersDns`, `tulle.trust` where there is `trust`, `tulle.control-planes` where there is `controlPlanes`.
    */
   readonly features?: readonly Feature[];
   /** The target answers DNS queries. */
@@ -234,7 +236,8 @@ export class DiscoveryClient {
     if (status !== 200) throw new Error(`discovery is refused with ${status}: ${statusMessage(body)}`);
     const answer = DiscoveryAnswer.safeParse(body);
     if (!answer.success) throw new Error(`discovery answer is malformed: ${z.prettifyError(answer.error)}`);
-    const { session, responses, features, namesWanted, more, trust } = answer.data as DiscoveryAnswer;
+    const { session, responses, features, namesWanted, more, trust, controlPlanes } = answer.data as DiscoveryAnswer;
+    if (controlPlanes) this.options.controlPlanes?.(controlPlanes);
     if (trust) await this.options.trust?.take(trust);
     this.requests = [];
     if (request.session !== undefined && session !== request.session) {
@@ -352,9 +355,10 @@ export class DiscoveryClient {
   }
 }
 
-function isUsed(feature: Feature, { onDemand, answersDns, trust }: DiscoveryClientOptions): boolean {
+function isUsed(feature: Feature, { onDemand, answersDns, trust, controlPlanes }: DiscoveryClientOptions): boolean {
   if (feature === 'tulle.on-demand') return onDemand !== undefined;
   if (feature === 'tulle.trust') return trust !== undefined;
+  if (feature === 'tulle.control-planes') return controlPlanes !== undefined;
   return feature !== 'tulle.dns' || answersDns === true;
 }
 

@@ -5,7 +5,7 @@ import type { MeshSettings } from '../settings/settings.ts';
 import { envoyPart } from './envoy-part.ts';
 
 /** Its config comes whole: route configurations hold their virtual hosts, and every host that may be called. */
-const FEATURES = ['tulle.held-digests', 'tulle.answer-pages', 'tulle.trust'] as const;
+const FEATURES = ['tulle.held-digests', 'tulle.answer-pages', 'tulle.trust', 'tulle.control-planes'] as const;
 
 /** @param args further arguments of Envoy */
 export function envoyEngine(

@@ -128,6 +128,8 @@ export const DiscoveryAnswer = messageRequiring(
     features: list(nonEmpty()),
     namesWanted: list(NamesWanted),
     trust: TrustUpdate,
+    /** URLs of all control planes of the mesh, in the first answer and where they have changed. */
+    controlPlanes: list(nonEmpty()),
     /** The next poll is answered with the rest. */
     more: bool(),
   },

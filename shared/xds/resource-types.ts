@@ -24,6 +24,7 @@ import { Secret } from './tls.ts';
  * - `tulle.trust`: answers hold the mesh's roots and its revoked certificates (`trust` of a DiscoveryAnswer), polls the version
  *   of them that the proxy has put in force. A held poll is answered when they change.
  * - `tulle.dns`: a node answers DNS queries, and is sent the names and addresses of all hosts that it may call (type `dnsHosts`).
+ * - `tulle.control-planes`: answers hold the URLs of all control planes of the mesh (`controlPlanes`), to any of which the node may go.
  */
 export const FEATURES = [
   'tulle.virtual-hosts',
@@ -32,6 +33,7 @@ export const FEATURES = [
   'tulle.on-demand',
   'tulle.trust',
   'tulle.dns',
+  'tulle.control-planes',
 ] as const;
 export type Feature = (typeof FEATURES)[number];
 

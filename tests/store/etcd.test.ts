@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runtimeCommand } from '../../control/cli/runtimes.mjs';
 import type { EtcdError } from '../../control/store/etcd/etcd-error.ts';
 import { EtcdGateway } from '../../control/store/etcd/gateway.ts';
-import { toBase64 } from '../../control/store/etcd/keys.ts';
+import { ResourceKeys, toBase64 } from '../../control/store/etcd/keys.ts';
 import { type EtcdStoreOptions, openEtcdStore } from '../../control/store/etcd/store.ts';
 import type { ResourceStore, StoreError } from '../../control/store/store.ts';
 import { keyOf, service, storeCases } from '../../control/store/testing/suite.ts';
@@ -108,16 +108,21 @@ describe.skipIf(!etcdPrograms)('etcd', () => {
     await expect(openEtcdStore(cluster.settings, { prefix: '/other' })).rejects.toThrow(/permission denied/);
   });
 
-  it('is taken by one process alone where that is asked for, and by another one after its death', async () => {
-    const exclusive = (holder: string, onLost = () => {}) => ({ exclusive: { holder, ttlSeconds: 2, onLost } });
-    const first = await open('/tulle/alone', exclusive('the first'));
-    await first.create(keyOf('a'), service('a'));
-    await expect(open('/tulle/alone', exclusive('the second'))).rejects.toThrow(
-      'in use by another control plane (the first)',
-    );
-    await first.close();
-    const second = await open('/tulle/alone', exclusive('the second'));
-    await second.create(keyOf('b'), service('b'));
-    await second.close();
+  it('refuses writes whose fence does not hold any more, and writes nothing of them', async () => {
+    const store = await open('/tulle/fenced');
+    const lead = await store.create(keyOf('lead'), service('lead'));
+    const revision = Number(lead.metadata.resourceVersion);
+    const key = toBase64(new ResourceKeys('/tulle/fenced').nameOf(keyOf('lead')));
+    const fenced = store.withFence(() => ({ key, revision }));
+    const written = await fenced.create(keyOf('a'), service('a'));
+    // As after a pause: what it was elected with is another one's now.
+    await store.delete(keyOf('lead'));
+    await store.create(keyOf('lead'), service('lead'));
+    await expect(fenced.create(keyOf('b'), service('b'))).rejects.toThrow('another control plane leads');
+    await expect(fenced.updateStatus(keyOf('a'), { a: 1 })).rejects.toThrow('another control plane leads');
+    await expect(fenced.delete(keyOf('a'))).rejects.toThrow('another control plane leads');
+    expect(await store.get(keyOf('a'))).toEqual(written);
+    expect(await store.get(keyOf('b'))).toBeUndefined();
+    await store.close();
   });
 });

@@ -11,7 +11,7 @@ import { targetsOf } from './targets.ts';
 
 export interface PrometheusRoutesOptions {
   /** Of the connected proxies. */
-  readonly nodes: () => Iterable<Node>;
+  readonly nodes: () => Iterable<Node> | Promise<Iterable<Node>>;
   readonly token: Pick<ScrapeToken, 'check' | 'create' | 'revoke'>;
   readonly report?: (error: unknown) => void;
 }
@@ -25,7 +25,7 @@ export function prometheusRoutes({ nodes, token, report = () => {} }: Prometheus
   const app = new Hono<ApiEnv>();
   app.onError(respondToError(report));
 
-  app.get('/v1/prometheus/targets', (c) => {
+  app.get('/v1/prometheus/targets', async (c) => {
     const caller = c.get('caller');
     const given = bearer(c.req.header('authorization'));
     if (caller.kind === 'user') requirePermission(c, { verb: 'list', resource: 'scrapetargets' });
@@ -36,7 +36,7 @@ export function prometheusRoutes({ nodes, token, report = () => {} }: Prometheus
       }
       accepted(c, 'scrape token');
     }
-    return c.json(targetsOf(nodes()));
+    return c.json(targetsOf(await nodes()));
   });
 
   app.post('/v1/prometheus/token', permission('create', 'scrapetokens'), async (c) =>

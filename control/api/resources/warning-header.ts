@@ -10,7 +10,7 @@ export function warningText({ path, message }: Pick<Violation, 'path' | 'message
 }
 
 /** The value of one header. */
-export function warningHeader(violation: Violation): string {
+export function warningHeader(violation: Pick<Violation, 'path' | 'message'> & Partial<Violation>): string {
   return `299 - "${warningText(violation).replace(/["\\]/g, '\\$&')}"`;
 }
 

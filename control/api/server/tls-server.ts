@@ -79,6 +79,8 @@ export interface TlsServer {
   readonly port: number;
   /** `https://host:port` with a name that the certificate holds. */
   readonly url: string;
+  /** As `url`, without what is advertised. */
+  readonly ownUrl: string;
   /** Open connections, those in their handshake included. */
   readonly connections: number;
   /** Gives the server a fresh certificate now; connections stay open. It does so by itself at two thirds of the life. */
@@ -262,6 +264,7 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   return {
     address: bound.address,
     port: bound.port,
+    ownUrl: `https://${urlHost(reachedBy(options.listen.address, ownNames))}:${bound.port}`,
     url: `https://${urlHost(advertised?.host ?? reachedBy(options.listen.address, ownNames))}:${advertised?.port ?? bound.port}`,
     get connections() {
       return counts.open;

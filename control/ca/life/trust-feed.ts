@@ -1,53 +1,64 @@
 /** What proxies are to trust, in versions: the mesh's roots and its revoked certificates. */
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { TrustUpdate } from '../../../shared/xds/discovery.ts';
 import type { JoinCertificate, Joins } from '../joins.ts';
 
-interface Added extends JoinCertificate {
-  /** The version that it came with. */
-  readonly step: number;
+/** A list that proxies may have. */
+interface Version {
+  readonly version: string;
+  readonly serials: ReadonlySet<string>;
 }
 
-/** Versions are of this process: after its restart every proxy is sent the whole list, which is short. */
+/** Versions to which what was added is known; proxies with an older one get the whole list, which is short. */
+const KEPT = 64;
+
+/** A version is a digest of what it holds: control planes that hold the same have the same one, and none resends it. */
 export class TrustFeed {
-  readonly #epoch = randomBytes(6).toString('hex');
   readonly #joins: Pick<Joins, 'revokedCertificates'>;
   readonly #trustBundle: () => string;
   readonly #listeners = new Set<() => void>();
-  #step = 1;
-  #added: Added[];
+  #revoked: readonly JoinCertificate[] = [];
+  /** The newest last. */
+  #versions: readonly Version[] = [];
 
   constructor(joins: Pick<Joins, 'revokedCertificates' | 'onRevoked'>, trustBundle: () => string) {
     this.#joins = joins;
     this.#trustBundle = trustBundle;
-    this.#added = joins.revokedCertificates().map((one) => ({ ...one, step: 1 }));
+    this.#take();
     joins.onRevoked(() => this.changed());
   }
 
   get version(): string {
-    return `${this.#epoch}.${this.#step}`;
+    return this.#versions.at(-1)!.version;
   }
 
   since(version: string | undefined): TrustUpdate {
-    const [epoch, text] = version?.split('.') ?? [];
-    const step = epoch === this.#epoch ? Number(text) : 0;
-    const revoked = this.#added.filter((one) => one.step > step).map(({ serial, notAfter }) => ({ serial, notAfter }));
-    return { version: this.version, whole: step === 0, revoked, trustBundle: this.#trustBundle() };
+    const known = this.#versions.find((one) => one.version === version)?.serials;
+    const added = known ? this.#revoked.filter(({ serial }) => !known.has(serial)) : this.#revoked;
+    const revoked = added.map(({ serial, notAfter }) => ({ serial, notAfter }));
+    return { version: this.version, whole: !known, revoked, trustBundle: this.#trustBundle() };
   }
 
   /** Roots or revoked certificates are others now. */
   changed(): void {
-    this.#step++;
-    const known = new Map(this.#added.map((one) => [one.serial, one.step]));
-    // Those that have expired are no longer among them.
-    this.#added = this.#joins
-      .revokedCertificates()
-      .map((one) => ({ ...one, step: known.get(one.serial) ?? this.#step }));
-    for (const listener of this.#listeners) listener();
+    const before = this.version;
+    this.#take();
+    if (this.version !== before) for (const listener of this.#listeners) listener();
   }
 
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Those that have expired are no longer among them. */
+  #take(): void {
+    this.#revoked = this.#joins.revokedCertificates();
+    const serials = new Set(this.#revoked.map(({ serial }) => serial).sort());
+    const hash = createHash('sha256').update(this.#trustBundle());
+    for (const serial of serials) hash.update(`\0${serial}`);
+    const version = hash.digest('base64url').slice(0, 22);
+    const others = this.#versions.filter((one) => one.version !== version);
+    this.#versions = [...others, { version, serials }].slice(-KEPT);
   }
 }

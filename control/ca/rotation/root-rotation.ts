@@ -15,6 +15,8 @@ export interface RotationDriverOptions {
   readonly behind: () => readonly string[];
   /** Roots, or the issuer, are others now. */
   readonly changed: () => Promise<void>;
+  /** Whether this control plane takes the steps; of several the leader does. Default: it does. */
+  readonly leads?: () => boolean;
   /** For so long after its end a certificate may still be presented, to rejoin; milliseconds. */
   readonly graceMs: number;
   readonly settleMs?: number;
@@ -64,6 +66,12 @@ export class RotationDriver {
     return this.show();
   }
 
+  /** Another control plane has taken a step, or control planes came or went: their proxies need time to come back. */
+  follow(): void {
+    this.#since = this.#now();
+    this.#schedule();
+  }
+
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -85,7 +93,7 @@ export class RotationDriver {
   }
 
   async #step(): Promise<void> {
-    if (this.#working) return;
+    if (this.#working || this.#options.leads?.() === false) return;
     this.#working = true;
     try {
       const { roots, graceMs, behind, changed, log, settleMs = SETTLE_MS } = this.#options;

@@ -14,6 +14,8 @@ import {
 } from '../history/history.ts';
 import { compareKeys, selects } from '../selects.ts';
 import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampStatus, stampUpdated } from '../stamp.ts';
+import { notLeading } from '../state/leadership.ts';
+import type { Fence } from '../state/state.ts';
 import {
   type Precondition,
   type ResourceKey,
@@ -30,7 +32,6 @@ import { type Change, follow } from './follow.ts';
 import { type Called, EtcdGateway, type EtcdSettings } from './gateway.ts';
 import { EtcdHistory } from './history.ts';
 import { decodeResource, encodeResource, fromBase64, ResourceKeys, toBase64 } from './keys.ts';
-import { type Fence, HeldError, LeasedKey, type LeaseOptions } from './lease.ts';
 
 export interface EtcdStoreOptions {
   /** Of all keys; starts with '/'. */
@@ -43,8 +44,12 @@ export interface EtcdStoreOptions {
   newUid?: () => string;
   /** Called with what the store recovers from by itself, such as a watch that moves to another member. */
   onTrouble?: (error: unknown) => void;
-  /** Set: the prefix is taken for this process alone, and no write succeeds once another one has it. */
-  exclusive?: Pick<LeaseOptions, 'holder' | 'onLost' | 'ttlSeconds'>;
+}
+
+/** A store that several control planes share. */
+export interface FencedStore extends ResourceStore {
+  /** The same store, whose writes require what `fence` returns: else `unavailable`, and nothing is written. */
+  withFence(fence: () => Fence | undefined): ResourceStore;
 }
 
 /** Raised with every change of how keys and values are written. */
@@ -74,13 +79,11 @@ interface Stored {
  * @throws StoreError unavailable: no member answers, credentials are refused, the prefix was written by a newer version, or is
  * held by another process
  */
-export async function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions): Promise<ResourceStore> {
+export async function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOptions): Promise<FencedStore> {
   const gateway = new EtcdGateway(settings);
   try {
     const { origin, revision } = await prepare(gateway, `${options.prefix}/format`);
-    const { exclusive, prefix } = options;
-    const lock = exclusive && (await LeasedKey.take(gateway, { ...exclusive, name: `${prefix}/control-plane` }));
-    return new EtcdStore(gateway, options, { origin, revision, lock });
+    return new EtcdStore(gateway, options, { origin, revision });
   } catch (error) {
     gateway.close();
     throw asStoreError(error);
@@ -104,12 +107,13 @@ async function prepare(gateway: EtcdGateway, name: string): Promise<{ origin: nu
   return { origin: numberOf(stored?.create_revision), revision };
 }
 
-class EtcdStore implements ResourceStore {
+class EtcdStore implements FencedStore {
   private readonly gateway: EtcdGateway;
   private readonly keys: ResourceKeys;
   private readonly probeKey: string;
   private readonly origin: number;
-  private readonly lock: LeasedKey | undefined;
+  /** What every write requires besides. Default: nothing. */
+  private readonly fence: () => Fence | undefined = () => undefined;
   private readonly now: () => Date;
   private readonly newUid: () => string;
   private readonly feed: EventFeed;
@@ -118,16 +122,11 @@ class EtcdStore implements ResourceStore {
   private readonly writing = new Set<Promise<unknown>>();
   private closed = false;
 
-  constructor(
-    gateway: EtcdGateway,
-    options: EtcdStoreOptions,
-    at: { origin: number; revision: number; lock: LeasedKey | undefined },
-  ) {
+  constructor(gateway: EtcdGateway, options: EtcdStoreOptions, at: { origin: number; revision: number }) {
     this.gateway = gateway;
     this.keys = new ResourceKeys(options.prefix);
     this.probeKey = toBase64(`${options.prefix}/format`);
     this.origin = at.origin;
-    this.lock = at.lock;
     this.now = options.now ?? (() => new Date());
     this.newUid = options.newUid ?? (() => crypto.randomUUID());
     const onTrouble = options.onTrouble ?? (() => {});
@@ -142,6 +141,11 @@ class EtcdStore implements ResourceStore {
       restartAt: () => this.revision(),
       onTrouble,
     });
+  }
+
+  withFence(fence: () => Fence | undefined): ResourceStore {
+    // The same store in all but this.
+    return Object.assign(Object.create(EtcdStore.prototype) as object, this, { fence }) as EtcdStore;
   }
 
   async get(key: ResourceKey): Promise<Resource | undefined> {
@@ -266,7 +270,6 @@ class EtcdStore implements ResourceStore {
     await Promise.allSettled(this.writing);
     this.feed.close();
     this.entries.close();
-    await this.lock?.release();
     this.gateway.close();
   }
 
@@ -379,7 +382,7 @@ class EtcdStore implements ResourceStore {
   ): Promise<Called<TxnAnswer>> {
     const recorded = entry && this.entries.put(key, entry.operation, entry.resource, entry.author);
     const name = toBase64(this.keys.nameOf(key));
-    const fence = this.lock?.fence;
+    const fence = this.fence();
     const called = await this.gateway.call<TxnAnswer>('/v3/kv/txn', {
       compare: [
         { key: name, target: 'MOD', result: 'EQUAL', mod_revision: String(revision) },
@@ -443,12 +446,10 @@ function ownRevision(answer: TxnAnswer, repeated: boolean, value: string): numbe
   return now?.value === value ? now.revision : undefined;
 }
 
-/** @throws StoreError where the write was refused because this process does not hold the prefix any more */
+/** @throws StoreError where the write was refused because another control plane leads */
 function checkFence(answer: TxnAnswer, { revision }: Fence): void {
   const held = answer.responses?.[1]?.response_range?.kvs?.[0];
-  if (numberOf(held?.create_revision) === revision) return;
-  const who = held ? `held by ${fromBase64(held.value ?? '')}` : 'not held by this control plane';
-  throw new StoreError('unavailable', `the store is ${who}: nothing was written`);
+  if (numberOf(held?.create_revision) !== revision) throw notLeading();
 }
 
 const notFound = (key: ResourceKey) => new StoreError('not-found', `${describeKey(key)} not found`);
@@ -457,11 +458,6 @@ const contended = (key: ResourceKey) =>
 
 function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
-  if (error instanceof HeldError)
-    return new StoreError(
-      'unavailable',
-      `the store is in use by another control plane (${error.holder}): stop it first, or name another prefix`,
-    );
   const reason = error instanceof Error ? error.message : String(error);
   if (error instanceof EtcdError && error.code === 'compacted')
     return new StoreError('gone', `${reason}: list again`, { cause: error });

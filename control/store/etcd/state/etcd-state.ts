@@ -126,7 +126,8 @@ export class EtcdState implements SharedState {
     return { request_put: { key: name, value, ...(lease !== undefined && { lease }) } };
   }
 
-  private nameOf(key: string): string {
+  /** As etcd's API takes it. */
+  nameOf(key: string): string {
     return toBase64(this.root + key);
   }
 
