@@ -42,6 +42,7 @@ import { type OwnNode, ownNode } from './telemetry/own-node.ts';
 import { Stats } from './telemetry/stats.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { reportUpstreamHttp2 } from './telemetry/upstream-http2-stats.ts';
+import { Tunnels } from './tunnels.ts';
 import { WorkloadDirectory } from './upstream/workload-directory.ts';
 import { WorkerPool } from './workers/pool.ts';
 import { poolPart, workerInit } from './workers/pool-part.ts';
@@ -85,8 +86,9 @@ export function assemble(
   const own = new OwnListeners(env.runtime);
   const { log } = env.runtime.process;
   const refused = ownListenerRefusals(stats, log, () => env.runtime.monotonicMs());
-  const runtime = withoutOwnListeners(env.runtime, own, refused);
   const clusters = new Map<string, RunningCluster>();
+  const tunnels = new Tunnels(withoutOwnListeners(env.runtime, own, refused), stats, () => clusters.values());
+  const { runtime } = tunnels;
   const workloads = new WorkloadDirectory(() => clusters.values(), runtime);
   const telemetry = createTelemetry({
     runtime,
@@ -102,11 +104,18 @@ export function assemble(
   reportUpstreamHttp2(stats, () => clusters.values());
   admission.sharesPorts = sharesPorts;
   const proxy = new DataPlane(runtime, {
-    compilers: compilersOf({ ...env, runtime, workloads, stats: countersOf(stats) }, telemetry, clusters, workloads),
+    compilers: compilersOf(
+      { ...env, runtime, workloads, stats: countersOf(stats) },
+      telemetry,
+      clusters,
+      workloads,
+      tunnels,
+    ),
     admission,
     fetchLimits: limits.fetches,
     sockets: env.sockets,
   });
+  tunnels.inbound = (at) => proxy.inboundAt(at);
   const overload =
     limits.overload &&
     new OverloadManager(limits.overload, runtime, admission.overload, stats, () => proxy.applyTimerScale());
@@ -116,7 +125,10 @@ export function assemble(
     clusters: () => clusterStates(clusters.values()),
     // Dumps are already in xDS JSON; their types are those of the resources they were made from.
     config: () => proxy.configDump() as never,
-    drain: (ms) => proxy.drain(ms),
+    drain(ms) {
+      tunnels.drain();
+      return proxy.drain(ms);
+    },
     drainListeners: (options) => proxy.drainListeners(options),
     certificates: () => proxy.secrets.held(),
     setHealthy: (healthy) => proxy.setHealthy(healthy),
@@ -129,6 +141,7 @@ export function assemble(
     takeUsed: () => proxy.takeUsed(),
     close: () => {
       overload?.stop();
+      tunnels.close();
       return proxy.stop();
     },
   };
@@ -150,6 +163,7 @@ function compilersOf(
   telemetry: Telemetry,
   clusters: Map<string, RunningCluster>,
   workloads: WorkloadDirectory,
+  tunnels: Tunnels,
 ): Compilers {
   const { runtime, own } = env;
   const local = own?.localCluster ?? LOCAL_CLUSTER;
@@ -174,6 +188,7 @@ function compilersOf(
   };
   return {
     ...proxyCompilers(env, requestObservers, connectionObservers, connectionLog),
+    compileTunnels: (config) => tunnels.terminal(config),
     compileCluster(config, assignment, deps) {
       const http2 = { protocol: http2Protocol, random: () => env.runtime.random() };
       const compiled = compileCluster(config, assignment, { ...deps, http2, zone });
@@ -182,14 +197,18 @@ function compilersOf(
       compiled.close = () => {
         if (clusters.get(compiled.name) === compiled) clusters.delete(compiled.name);
         workloads.changed();
+        tunnels.closed(compiled);
         close();
       };
       compiled.updateEndpoints = (next) => {
         workloads.changed();
-        return updateEndpoints(next);
+        const updated = updateEndpoints(next);
+        tunnels.changed();
+        return updated;
       };
       clusters.set(compiled.name, compiled);
       workloads.changed();
+      tunnels.runs(config, compiled);
       return compiled;
     },
   };

@@ -169,7 +169,9 @@ export async function startMeshProxy(parts: MeshProxyDeps, actions: ProcessActio
     log,
   });
   const atStart = await proxyConfig.start();
-  const taken = processSettings(settings, atStart, hostOf(runtime), log);
+  // Tunnels are ends of one process.
+  const flags = settings['tunnel-port'] === undefined ? settings : { ...settings, concurrency: 1 };
+  const taken = processSettings(flags, atStart, hostOf(runtime), log);
   if (settings.concurrency === undefined && taken.workers > 1)
     log(`proxy config: ${taken.workers} worker processes, as the mesh's ProxyConfig has it`, 'info');
   const proxy = parts.proxy(identity, taken, node);
@@ -268,7 +270,7 @@ export async function startMeshProxy(parts: MeshProxyDeps, actions: ProcessActio
   prober.follow(atStart.probe);
   proxyConfig.follow((config) => {
     prober.follow(config.probe);
-    for (const line of restartNeeded(taken, processSettings(settings, config, hostOf(runtime)))) log(line);
+    for (const line of restartNeeded(taken, processSettings(flags, config, hostOf(runtime)))) log(line);
   });
   const synced = discovery.synced.then(() => {
     ready = true;
@@ -371,6 +373,8 @@ function nodeOf(
     httpProxyPort: settings['http-proxy-port'],
     statsPort: settings['stats-address']?.port,
     answersDns: dnsPortOf(settings) !== undefined,
+    behindNat: settings['behind-nat'],
+    tunnelPort: settings['tunnel-port'],
   });
 }
 

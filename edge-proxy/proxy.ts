@@ -3,7 +3,7 @@ import { redacted } from '../shared/log/redact.ts';
 import { type ResourceType, TYPE_URLS } from '../shared/xds/discovery.ts';
 import { Admission } from './overload/admission.ts';
 import { OverloadState } from './overload/overload-state.ts';
-import type { Runtime } from './runtime/runtime.ts';
+import type { Connection, Runtime } from './runtime/runtime.ts';
 import type { InheritedSockets } from './settings/inherited-sockets.ts';
 import { Stats } from './telemetry/stats.ts';
 import { Fetches, type FetchLimits, type Want } from './upstream/fetches.ts';
@@ -102,6 +102,12 @@ export class DataPlane {
         ...(redacted(resource) as object),
       }));
     return dump;
+  }
+
+  /** The inbound listener at an address of the workload; undefined: there is none. */
+  inboundAt(at: { readonly address: string; readonly port: number }): ((connection: Connection) => void) | undefined {
+    const server = this.running.inboundAt(at);
+    return server && ((connection) => server.accept(connection));
   }
 
   /** Envoy's `/healthcheck/fail` and `/healthcheck/ok`. */

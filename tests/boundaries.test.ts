@@ -80,11 +80,12 @@ const planes: Record<string, string[][]> = {
     ['http/filters/', 'http/router/', 'http/side-call/'],
     ['http/exchange/'],
     ['http/downstream/'],
-    ['control-client/', 'dns/'],
+    ['control-client/', 'dns/', 'tunnel/'],
     ['xds/'],
     ['admin/'],
     ['proxy.ts', 'static.ts'],
     ['workload-probe.ts', 'mesh-dns.ts', 'own-address.ts', 'kept-address.ts'],
+    ['tunnels.ts'],
     [
       'mesh-proxy.ts',
       'workers/',

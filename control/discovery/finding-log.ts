@@ -11,6 +11,7 @@ const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
   RuleWithoutEffect: '',
   PatchLeftOut: '',
   KeysNotAvailable: '',
+  EndpointUnreachable: '',
   FieldWithoutEffect: '',
 };
 

@@ -18,6 +18,7 @@ const TYPE_OF: { readonly [R in FindingReason]: ConditionType } = {
   RuleNotTranslated: 'Reconciled',
   PolicyFailsClosed: 'Reconciled',
   RuleWithoutEffect: 'Reconciled',
+  EndpointUnreachable: 'Reconciled',
   PatchLeftOut: 'Reconciled',
   KeysNotAvailable: 'Reconciled',
   FieldWithoutEffect: 'FullyInEffect',

@@ -1,7 +1,9 @@
 /** The WorkloadEntry of a registered machine, as istiod makes it (istio.io/istio pilot/pkg/autoregistration, controller.go). */
 import type { Resource } from '../../shared/resources/resource.ts';
 import type { Node } from '../../shared/xds/core.ts';
+import { BEHIND_NAT_LABEL } from '../compile/cluster/tunnel-view.ts';
 import { workloadProbe } from '../compile/node/workload-probe.ts';
+import { isSwitchedOn } from '../compile/scope/proxy.ts';
 import { labelsOf, specOf, text } from '../mesh/fields.ts';
 import { ENTRY_RECORDS, HEALTH_CHECKED } from '../mesh/workload/workload-records.ts';
 import { addedLabelViolation, type LabelViolation, machineLabelViolation, withAddedLabels } from './added-labels.ts';
@@ -21,6 +23,8 @@ export interface Machine {
   readonly labels: Readonly<Record<string, string>>;
   /** `region/zone/subzone`, '' not named. */
   readonly locality: string;
+  /** No peer can dial it. */
+  readonly behindNat: boolean;
 }
 
 /** undefined: the node asks for no registration. */
@@ -38,6 +42,7 @@ export function machineOf({ id, metadata = {}, locality }: Node): Machine | unde
     network: text(metadata['NETWORK']) ?? '',
     labels: labelsOf(metadata['LABELS']),
     locality: [region, zone, subZone].join('/').replace(/\/+$/, ''),
+    behindNat: isSwitchedOn(text(metadata['TULLE_BEHIND_NAT'])),
   };
 }
 
@@ -68,7 +73,8 @@ export function workloadEntryOf(
 ): { entry: Resource; refused: readonly LabelViolation[] } {
   const { labels: groups, annotations, ports, network, locality, weight, serviceAccount } = templateOf(group);
   const invited = withAddedLabels(groups, added, addedLabelViolation);
-  const { labels, refused } = withAddedLabels(invited.labels, machine.labels, machineLabelViolation);
+  const { labels: own, refused } = withAddedLabels(invited.labels, machine.labels, machineLabelViolation);
+  const labels = machine.behindNat ? { ...own, [BEHIND_NAT_LABEL]: 'true' } : own;
   const ownNetwork = machine.network || network;
   const ownLocality = machine.locality || locality;
   const { apiVersion, kind, metadata } = group;

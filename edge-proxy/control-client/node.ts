@@ -32,6 +32,10 @@ export interface NodeSettings {
   readonly statsPort?: number | undefined;
   /** It answers DNS queries of the workload. */
   readonly answersDns: boolean;
+  /** No peer can dial it. */
+  readonly behindNat?: boolean | undefined;
+  /** Where it takes tunnels of workloads behind NAT. */
+  readonly tunnelPort?: number | undefined;
 }
 
 /** `sidecar~10.0.0.1~reviews-v1.default~default.svc.cluster.local`, with the metadata compile reads. */
@@ -62,6 +66,8 @@ export function buildNode(settings: NodeSettings): Node {
       ...(settings.httpProxyPort === undefined ? {} : { HTTP_PROXY_PORT: settings.httpProxyPort }),
       ...(settings.statsPort === undefined ? {} : { ENVOY_PROMETHEUS_PORT: settings.statsPort }),
       ...(settings.answersDns ? { DNS_CAPTURE: 'true' } : {}),
+      ...(settings.behindNat ? { TULLE_BEHIND_NAT: 'true' } : {}),
+      ...(settings.tunnelPort === undefined ? {} : { TULLE_TUNNEL_PORT: settings.tunnelPort }),
     },
     ...(region ? { locality: { region, zone: zone ?? '', subZone: subZone ?? '' } } : {}),
     userAgentName: settings.userAgent ?? `tulle-${settings.runtime}`,

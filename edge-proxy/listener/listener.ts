@@ -216,6 +216,11 @@ export class ListenerServer {
     this.admission.sniffTimeout.value++;
   };
 
+  /** Serves a connection that came otherwise than by the socket; its local address is the one it was sent to. */
+  accept(connection: Connection): void {
+    this.onConnection(connection);
+  }
+
   private onConnection(connection: Connection): void {
     const { handsOver, port } = this.config;
     // A connection to the proxy's own port was not captured.

@@ -2,6 +2,8 @@
 
 import { isUnixAddress } from '../../shared/match/unix-address.ts';
 import { nativeConnect, nativeListen } from './bun-sockets.ts';
+import { SocketConnection } from './connection.ts';
+import { LoopbackPairs } from './pair/loopback-pair.ts';
 import type { Runtime } from './runtime.ts';
 import { onHanded, socketsRuntime } from './sockets-runtime.ts';
 import { nativeWriter } from './writes/native-writer.ts';
@@ -12,8 +14,17 @@ export function bunRuntime(): Runtime {
     readsByPush: true,
     directWriter: nativeWriter,
   });
+  const pairs = new LoopbackPairs(shared);
   return {
     ...shared,
+    async acceptTls(connection, context, firstBytes, giveUp) {
+      if (connection instanceof SocketConnection) return shared.acceptTls(connection, context, firstBytes, giveUp);
+      const { remoteAddress, remotePort, localAddress, localPort } = connection;
+      const end = await pairs.join(connection, firstBytes);
+      const secure = await shared.acceptTls(end.connection, context, end.firstBytes, giveUp);
+      (secure as SocketConnection).takeEnds({ remoteAddress, remotePort, localAddress, localPort });
+      return secure;
+    },
     listen(given, onConnection) {
       const options = onHanded(given);
       return options.plaintext && !isUnixAddress(options.address)

@@ -202,6 +202,16 @@ export interface DialTarget {
   readonly keepAliveMs?: number;
   /** Bytes that precede everything else on the connection, TLS included: made once it is there. */
   readonly preface?: ((ends: ConnectionEnds) => Uint8Array<ArrayBuffer>) | undefined;
+  /** The workload is behind NAT: by a stream of one of its tunnels, for this connection where it is for one. */
+  readonly tunnel?: TunnelTarget | undefined;
+}
+
+export interface TunnelTarget {
+  /** Key of the workload. */
+  readonly workload: string;
+  /** SPIFFE ids that it may have. */
+  readonly identities: readonly string[];
+  readonly client?: ConnectionEnds | undefined;
 }
 
 /** The addresses of a connection that is there. */
@@ -238,6 +248,16 @@ export interface Runtime extends ClockAndRandom {
     handler: ConnectionHandler,
     onOpen: (connection: Connection) => void,
   ): Connection;
+  /**
+   * TLS as a client on a connection that is open, as `connect`: `onOpen` after the handshake, else `handler.onClose(error)`.
+   * Destroying `connection` gives it up.
+   */
+  connectOver(
+    connection: Connection,
+    tls: TlsContext,
+    handler: ConnectionHandler,
+    onOpen: (connection: Connection) => void,
+  ): void;
   serverTls(options: ServerTlsOptions): TlsContext;
   clientTls(options: ClientTlsOptions): TlsContext;
   /**

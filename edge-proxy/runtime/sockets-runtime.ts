@@ -1,8 +1,9 @@
 /** A Runtime from the shared node:* parts and one runtime's quirks. */
 import type { Quirks } from './connection.ts';
 import { files, localAddresses, processControl, resolve } from './host.ts';
+import { LoopbackPairs } from './pair/loopback-pair.ts';
 import { takeHanded } from './process/handed-sockets.ts';
-import type { ClientTlsOptions, ListenOptions, Runtime } from './runtime.ts';
+import type { ClientTlsOptions, DialTarget, ListenOptions, Runtime } from './runtime.ts';
 import { acceptTls, connect, listen } from './sockets.ts';
 import { RevokedPeers } from './tls/revoked-peers.ts';
 import { clientContext, serverContext } from './tls/tls-context.ts';
@@ -30,6 +31,10 @@ export function onHanded(options: ListenOptions): ListenOptions {
 export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
   const revoked = new RevokedPeers();
   const host = { quirks, revoked };
+  const pairs = new LoopbackPairs({
+    listen: (options, onConnection) => listen(options, quirks, onConnection),
+    connect: (to, tls, handler, onOpen) => connect(to, tls, host, handler, onOpen),
+  });
   return {
     name,
     now: () => Date.now(),
@@ -38,6 +43,10 @@ export function socketsRuntime(name: Runtime['name'], quirks: Quirks): Runtime {
     listen: (options, onConnection) => listen(onHanded(options), quirks, onConnection),
     openDatagrams,
     connect: (to, tls, handler, onOpen) => connect(to, tls, host, handler, onOpen),
+    connectOver(connection, tls, handler, onOpen) {
+      const dial = (to: DialTarget) => void connect(to, tls, host, handler, onOpen);
+      pairs.lead(connection, dial, (error) => handler.onClose(error));
+    },
     serverTls(options) {
       refuseFixed(options, quirks);
       return serverContext(options);

@@ -1,5 +1,6 @@
 /** The socket half of Runtime on node:net and node:tls, shared by Node, Bun and Deno; what differs is in `Quirks`. */
 import net from 'node:net';
+import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { socketPath } from '../../shared/match/unix-address.ts';
 import { plainAddress, type Quirks, SocketConnection } from './connection.ts';
@@ -246,7 +247,7 @@ function acceptTlsOver(
   giveUp: AbortSignal | undefined,
 ): Promise<Connection> {
   const { promise, resolve, reject } = Promise.withResolvers<Connection>();
-  const stream = new ConnectionStream(connection, firstBytes);
+  const stream = streamOf(connection, firstBytes, quirks);
   const refuse = (error: Error) => {
     stopWaiting();
     stream.destroy();
@@ -260,7 +261,7 @@ function acceptTlsOver(
   server.once('secureConnection', (socket) => {
     socket.on('error', () => {});
     try {
-      const made = new SocketConnection(socket, quirks, judgePeer(socket, context, revoked), undefined);
+      const made = new SocketConnection(socket, overStream(quirks), judgePeer(socket, context, revoked), undefined);
       watch(made, socket, revoked);
       made.takeEnds(connection);
       stopWaiting();
@@ -271,4 +272,18 @@ function acceptTlsOver(
   });
   server.emit('connection', stream);
   return promise;
+}
+
+/** The socket itself, where it can be given away. */
+function streamOf(connection: Connection, firstBytes: Uint8Array, quirks: Quirks): Duplex {
+  if (!(connection instanceof SocketConnection) || (connection.direct && quirks.directForGood))
+    return new ConnectionStream(connection, firstBytes);
+  const raw = connection.release();
+  raw.unshift(firstBytes);
+  return raw;
+}
+
+/** Below such a TLS socket is no handle of the kernel's: it is read and written as a stream. */
+function overStream({ fixedCiphers, onTlsBytes, holdRaw }: Quirks): Quirks {
+  return { ...(fixedCiphers && { fixedCiphers }), ...(onTlsBytes && { onTlsBytes }), ...(holdRaw && { holdRaw }) };
 }

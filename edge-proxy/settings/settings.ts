@@ -22,6 +22,10 @@ export const USAGE = `tulle proxy: a mesh proxy (sidecar, gateway, or from a sta
                              the control plane is reached, followed when it changes
   --group NAME               WorkloadGroup in which the machine registers      [TULLE_GROUP]
   --network NAME             of the workload's address (default: that of the group) [TULLE_NETWORK]
+  --behind-nat               sidecar: no peer can dial the workload; it keeps tunnels to gateways and is
+                             called by these
+  --tunnel-port PORT         router: takes tunnels of workloads behind NAT at this port [TULLE_TUNNEL_PORT]
+                             (default: takes none)
   --labels K=V,K=V           of the workload                                   [TULLE_LABELS]
   --app-port NAME=PORT       where the application listens for service port NAME; repeatable
   --locality REGION/ZONE/SUBZONE                                               [TULLE_LOCALITY]
@@ -187,6 +191,8 @@ const MeshFlags = z
       .string()
       .regex(/^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, 'must be a name of letters, digits, ".", "_" and "-"')
       .optional(),
+    'behind-nat': z.boolean().default(false),
+    'tunnel-port': port.refine((n) => n > 0, 'must be a port number above 0').optional(),
     labels: pairs('K=V,K=V').default({}),
     'app-port': pairs('NAME=PORT')
       .transform((found, ctx) => {
@@ -234,6 +240,7 @@ const MeshFlags = z
     if (stats && ![settings.ip, '0.0.0.0', '::'].includes(stats.address))
       refuse('stats-address', `must be 0.0.0.0, ::, or the address of --ip (${settings.ip}), at which peers find it`);
     if (settings['envoy-path'] !== undefined) refuseWithEnvoy(settings, refuse);
+    refuseTunnels(settings, refuse);
     if (settings['interception-mode'] !== 'TPROXY') return;
     if (stats && (stats.port < NEVER_CAPTURED.first || stats.port > NEVER_CAPTURED.last))
       refuse(
@@ -260,8 +267,26 @@ function refuseWithEnvoy(
   for (const flag of ['concurrency', 'max-memory-mb', 'max-loop-lag-ms', 'max-connections', 'http-proxy-secret-file'])
     if (settings[flag] !== undefined)
       refuse(flag, 'does not go with --envoy-path: give Envoy its own arguments after --');
+  for (const flag of ['behind-nat', 'tunnel-port'])
+    if (settings[flag]) refuse(flag, 'does not go with --envoy-path: Envoy has no such tunnels');
   if (settings['close-on-expiry'])
     refuse('close-on-expiry', 'does not go with --envoy-path: Envoy keeps such connections');
+}
+
+/** Tunnels are ends of one process: a connection to a workload must come to the worker that has its tunnel. */
+function refuseTunnels(
+  settings: Readonly<Record<string, unknown>>,
+  refuse: (flag: string, reason: string) => void,
+): void {
+  const isRouter = settings['type'] === 'router';
+  if (settings['behind-nat'] && isRouter) refuse('behind-nat', 'does not go with --type router');
+  if (settings['tunnel-port'] === undefined) return;
+  if (!isRouter) refuse('tunnel-port', 'needs --type router: gateways take tunnels');
+  if (settings['concurrency'] !== undefined && settings['concurrency'] !== 1)
+    refuse(
+      'concurrency',
+      'must be 1 with --tunnel-port: start several gateways instead, each with an address of its own',
+    );
 }
 
 function modeRule(mode: unknown): string {
@@ -287,7 +312,7 @@ export function dnsPortOf(settings: Pick<MeshSettings, 'dns-port' | 'interceptio
 }
 
 const SHORT: Readonly<Record<string, string>> = { '-c': '--config', '-h': '--help' };
-const SWITCHES = new Set(['announce', 'close-on-expiry', 'help']);
+const SWITCHES = new Set(['announce', 'behind-nat', 'close-on-expiry', 'help']);
 const ADMIN_PORT = 15000;
 const TOKENS: readonly string[] = ['join-token', 'join-token-file'];
 const REPEATABLE = new Set(['app-port', 'control-plane', 'dns-upstream', 'labels']);

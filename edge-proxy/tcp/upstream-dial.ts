@@ -97,7 +97,9 @@ export class UpstreamDial {
     const { cluster } = this;
     const { runtime, tunnel } = this.config;
     if (tunnel) return openTunnel(tunnel.streams, { cluster, endpoint }, tunnel.request, client);
-    return dial(runtime, targetOf(endpoint, cluster.dial), endpoint.tls('raw'), cluster.connectTimeoutMs, client);
+    const to = targetOf(endpoint, cluster.dial);
+    const named = to.tunnel ? { ...to, tunnel: { ...to.tunnel, client: this.record.downstream } } : to;
+    return dial(runtime, named, endpoint.tls('raw'), cluster.connectTimeoutMs, client);
   }
 
   private opened(connection: Connection, endpoint: Endpoint): void {

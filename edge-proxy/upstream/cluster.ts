@@ -2,7 +2,7 @@
 import type { ProtocolName, UpstreamProtocol } from '../http/codec/codecs.ts';
 import type { UpstreamHttp2Stats } from '../http/codec/h2/upstream-stats.ts';
 import type { HeaderMap } from '../http/message/header-map.ts';
-import type { ConnectionEnds, DialTarget, TlsContext } from '../runtime/runtime.ts';
+import type { ConnectionEnds, DialTarget, TlsContext, TunnelTarget } from '../runtime/runtime.ts';
 import type { Hash64 } from './balancing/xx-hash.ts';
 import type { PendingFetch } from './fetches.ts';
 import type { RequestWindow } from './request-window.ts';
@@ -26,6 +26,8 @@ export interface Endpoint {
   readonly tls: (purpose: TlsPurpose) => TlsContext | undefined;
   /** What its connections begin with, ahead of TLS. */
   readonly preface?: DialTarget['preface'];
+  /** It is behind NAT: its tunnels lead to it. */
+  readonly tunnel?: TunnelTarget | undefined;
   /** filterMetadata of the endpoint: `istio.workload` names the peer in metrics. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   /** Live request count, for LEAST_REQUEST. */

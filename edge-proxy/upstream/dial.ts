@@ -24,10 +24,10 @@ const PASSTHROUGH_SOURCES: Readonly<Record<string, string>> = { '127.0.0.6': '::
 
 /** Where a connection to an endpoint goes, and from where: captured connections are of both families. */
 export function targetOf(
-  { address, port, preface }: Pick<Endpoint, 'address' | 'port' | 'preface'>,
+  { address, port, preface, tunnel }: Pick<Endpoint, 'address' | 'port' | 'preface' | 'tunnel'>,
   options: DialOptions | undefined,
 ): DialTarget {
-  const to = { address, port, preface, ...options };
+  const to = { address, port, preface, ...options, ...(tunnel && { tunnel }) };
   const from = options?.localAddress;
   if (from === undefined || from.includes(':') === address.includes(':')) return to;
   return { ...to, localAddress: PASSTHROUGH_SOURCES[from] ?? from };

@@ -51,6 +51,7 @@ export class Host implements Endpoint {
   readonly proxyProtocol: ProxyProtocolVersion | undefined;
   readonly preface: Endpoint['preface'];
   readonly metadata: Endpoint['metadata'];
+  readonly tunnel: Endpoint['tunnel'];
   readonly edsHealth: EndpointHealth['eds'];
   readonly healthCheck: HealthCheckTarget;
   readonly state: HostState;
@@ -70,6 +71,7 @@ export class Host implements Endpoint {
     this.proxyProtocol = fields.proxyProtocol;
     this.preface = fields.preface ?? (fields.proxyProtocol && ownHeader(fields.proxyProtocol));
     this.metadata = fields.metadata;
+    this.tunnel = fields.tunnel;
     this.edsHealth = fields.edsHealth;
     this.healthCheck = fields.healthCheck ?? asTraffic;
     let state = states.get(this.id);
@@ -103,7 +105,7 @@ export class Host implements Endpoint {
   /** `other` has the same TLS, PROXY protocol, host name and health checks. */
   isReachedAs(other: Host | undefined): boolean {
     if (other?.tls !== this.tls || other.hostname !== this.hostname) return false;
-    if (other.proxyProtocol !== this.proxyProtocol) return false;
+    if (other.proxyProtocol !== this.proxyProtocol || other.tunnel?.workload !== this.tunnel?.workload) return false;
     const [mine, its] = [this.healthCheck, other.healthCheck];
     return (
       mine.port === its.port && mine.hostname === its.hostname && mine.disabled === its.disabled && mine.tls === its.tls

@@ -62,6 +62,7 @@ export interface Compilers
     | 'compileNetworkRbac'
     | 'compileNetworkExtAuthz'
     | 'compileNetworkWasm'
+    | 'compileTunnels'
     | 'requestObservers'
     | 'connectionObservers'
     | 'connectionLog'
@@ -142,6 +143,7 @@ export class RunningConfig {
       compileNetworkRbac: compilers.compileNetworkRbac,
       compileNetworkExtAuthz: compilers.compileNetworkExtAuthz,
       compileNetworkWasm: compilers.compileNetworkWasm,
+      compileTunnels: compilers.compileTunnels,
       requestObservers: compilers.requestObservers,
       connectionObservers: compilers.connectionObservers,
       connectionLog: compilers.connectionLog,
@@ -149,6 +151,21 @@ export class RunningConfig {
       admission,
       sockets,
     };
+  }
+
+  /** The inbound listener that connections to an address of the workload come to; undefined: there is none. */
+  inboundAt({ address, port }: { readonly address: string; readonly port: number }): ListenerServer | undefined {
+    let wildcard: ListenerServer | undefined;
+    let capturing: ListenerServer | undefined;
+    for (const [name, { server }] of this.listeners) {
+      if (this.resources.listeners.get(name)?.trafficDirection !== 'INBOUND') continue;
+      const { config } = server;
+      if (config.descriptors.length > 0) capturing = server;
+      else if (config.port !== port) continue;
+      else if (config.address === address) return server;
+      else if (config.address === '0.0.0.0' || config.address === '::') wildcard = server;
+    }
+    return wildcard ?? capturing;
   }
 
   get clusters(): ReadonlyMap<string, RunningCluster> {

@@ -19,7 +19,9 @@ import { applyProxyProtocol } from './proxy-protocol.ts';
 import { statNameOf } from './stat-name.ts';
 import { throughGateways } from './through-gateways.ts';
 import { applyTrafficPolicy, keepaliveOf, UNLIMITED_THRESHOLD } from './traffic-policy.ts';
-import { applyUpstreamTls, identitiesOf, originated } from './upstream-tls.ts';
+import { isBehindNat } from './tunnel-view.ts';
+import { unreachedBehindNat } from './unreached.ts';
+import { applyUpstreamTls, identitiesOf, originated, speaksMeshTls } from './upstream-tls.ts';
 import { zoneConfig, zoneLocality, zoneSetting } from './zone-aware.ts';
 
 const DYNAMIC_FORWARD_PROXY = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
@@ -94,6 +96,8 @@ export const serviceClusters = generator<ServiceClustersInput, ServiceClusters>(
         if (built.assignment) assignments.push(built.assignment);
         if (rule) findings.push(...policyFindings(built.notes, rule, subset));
         else notes.push(...built.notes);
+        for (const message of built.unreached)
+          findings.push({ about: service.resource, reason: 'EndpointUnreachable', message });
       }
     }
     return { clusters, assignments, notes, findings };
@@ -114,14 +118,22 @@ function outbound(
   input: ServiceClustersInput,
   port: ServicePort,
   subset: Subset | undefined,
-): { cluster: Produced<'clusters'>; assignment?: Produced<'endpoints'>; notes: readonly string[] } {
+): {
+  cluster: Produced<'clusters'>;
+  assignment?: Produced<'endpoints'>;
+  notes: readonly string[];
+  unreached: readonly string[];
+} {
   const { service, rule, settings, mtls, endpoints, neighbours, clusterId, locality, failoverLabels: labels } = input;
   const { detectsProtocols, choosesAlpn, selfDiscovers, networks } = input;
   const kind = shapeOf({ service, port, rule, subset, settings, detectsProtocols, selfDiscovers });
+  const meshTls = speaksMeshTls(kind.policy.tls?.mode, service, settings);
+  let unreached: readonly string[] = NO_NOTES;
   const assigned = (): ClusterLoadAssignment => {
     const clusterName = outboundCluster(port.number, subset?.name, service.hostname);
     const all = assignmentOf({ endpoints, neighbours, service, port, subset, mtls, clusterName, clusterId });
-    const assignment = throughGateways({ assignment: all, networks, clusterId });
+    const assignment = throughGateways({ assignment: all, networks, clusterId, meshTls });
+    if (all.behindNat) unreached = unreachedBehindNat({ assignment: all, networks, meshTls });
     return placedAssignment({ assignment, ...kind.placement, clusterId, locality, labels });
   };
   const built = clusterOf({
@@ -139,11 +151,13 @@ function outbound(
     readsCredentials: input.readsCredentials,
     assignment: kind.discovery === 'inline' ? assigned() : undefined,
   });
-  return {
-    ...built,
-    ...(kind.discovery === 'eds' && { assignment: assignmentProduced({ message: assigned(), service, port }) }),
-  };
+  const assignment = kind.discovery === 'eds' && assignmentProduced({ message: assigned(), service, port });
+  if (kind.discovery === 'none' && endpoints.some(isBehindNat)) unreached = [NEEDS_STATIC];
+  return { ...built, unreached, ...(assignment && { assignment }) };
 }
+
+const NO_NOTES: readonly string[] = Object.freeze([]);
+const NEEDS_STATIC = 'workloads behind NAT are reached by the endpoints of a service alone, whose resolution is STATIC';
 
 const assignmentProduced = generator<
   { message: ClusterLoadAssignment; service: MeshService; port: ServicePort },

@@ -15,6 +15,7 @@ import {
   type PlacedLocality,
   withLocalityLabels,
 } from './locality-lb.ts';
+import { isBehindNat } from './tunnel-view.ts';
 
 export interface AssignmentInput {
   readonly endpoints: readonly MeshEndpoint[];
@@ -31,6 +32,8 @@ export interface AssignmentInput {
 export interface Assignment {
   readonly localities: readonly PlacedLocality[];
   readonly message: ClusterLoadAssignment;
+  /** Some are behind NAT. */
+  readonly behindNat?: boolean;
 }
 
 /** The endpoints of a cluster by locality, as every caller sees them. */
@@ -69,7 +72,12 @@ export const assignmentOf = generator<AssignmentInput, Assignment>(
         message: { locality: localityMessage(name), lbEndpoints, loadBalancingWeight },
       };
     });
-    return { localities, message: { clusterName, endpoints: localities.map(({ message }) => message) } };
+    const behindNat = endpoints.some(isBehindNat);
+    return {
+      localities,
+      message: { clusterName, endpoints: localities.map(({ message }) => message) },
+      ...(behindNat && { behindNat }),
+    };
   },
 );
 

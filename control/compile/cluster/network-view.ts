@@ -7,12 +7,15 @@ import { isFields, text } from '../../mesh/fields.ts';
 import { compare } from '../../mesh/sorted-list.ts';
 import type { MeshEndpoint, MeshService, MeshView } from '../../mesh/view.ts';
 import { generator } from '../memo.ts';
-
-/** Labels of the Service of a gateway between networks. */
-const NETWORK_LABEL = 'topology.istio.io/network';
-const PORT_LABEL = 'networking.istio.io/gatewayPort';
-/** Where Istio's gateways between networks take mTLS. */
-const GATEWAY_PORT = 15443;
+import {
+  GATEWAY_PORT,
+  NETWORK_LABEL,
+  PORT_LABEL,
+  type TunnelGateway,
+  trustDomainsOf,
+  tunnelGatewaysFor,
+  tunnelGatewaysIn,
+} from './tunnel-view.ts';
 
 export interface NetworkGateway {
   readonly address: string;
@@ -28,23 +31,60 @@ export interface NetworkView {
   readonly scale: number;
   /** Networks of endpoints that name none, by address. */
   readonly ranges: readonly { readonly cidr: Cidr; readonly network: string }[];
+  /** That take tunnels of workloads behind NAT, sorted by address and port. */
+  readonly tunnelGateways: readonly TunnelGateway[];
+  /** The caller is one of them. */
+  readonly takesTunnels: boolean;
+  readonly trustDomains: readonly string[];
 }
 
 /** Of a mesh with one network. */
-export const ONE_NETWORK: NetworkView = Object.freeze({ own: '', gateways: new Map(), scale: 1, ranges: [] });
+export const ONE_NETWORK: NetworkView = Object.freeze({
+  own: '',
+  gateways: new Map(),
+  scale: 1,
+  ranges: [],
+  tunnelGateways: [],
+  takesTunnels: false,
+  trustDomains: [],
+});
 
-/** @param own the caller's network @returns the same object for the same networks and gateways */
-export function networkView(view: Pick<MeshView, 'settings' | 'services' | 'endpoints'>, own: string): NetworkView {
-  if (own === '') return ONE_NETWORK;
-  const gateways = gatewaysOf(view);
-  if (gateways.length === 0) return ONE_NETWORK;
-  return viewOf({ own, gateways: JSON.stringify(gateways), ranges: JSON.stringify(rangesOf(view)) });
+/**
+ * @param own the caller's network; '': it reaches every endpoint of another one directly
+ * @param takesTunnels it is a gateway of workloads behind NAT
+ * @returns the same object for the same networks and gateways
+ */
+export function networkView(
+  view: Pick<MeshView, 'settings' | 'services' | 'endpoints'>,
+  own: string,
+  takesTunnels = false,
+): NetworkView {
+  const gateways = own === '' ? [] : gatewaysOf(view);
+  const tunnels = tunnelGatewaysIn(view);
+  if (gateways.length === 0 && tunnels.length === 0 && !takesTunnels) return ONE_NETWORK;
+  return viewOf({
+    own,
+    gateways: JSON.stringify(gateways),
+    ranges: JSON.stringify(own === '' && tunnels.length === 0 ? [] : rangesOf(view)),
+    tunnels: JSON.stringify(tunnels),
+    takesTunnels,
+    trustDomains: trustDomainsOf(view.settings).join(),
+  });
 }
 
 type NamedGateway = readonly [network: string, address: string, port: number];
 
-const viewOf = generator<{ own: string; gateways: string; ranges: string }, NetworkView>(
-  { own: true, gateways: true, ranges: true },
+interface ViewInput {
+  readonly own: string;
+  readonly gateways: string;
+  readonly ranges: string;
+  readonly tunnels: string;
+  readonly takesTunnels: boolean;
+  readonly trustDomains: string;
+}
+
+const viewOf = generator<ViewInput, NetworkView>(
+  { own: true, gateways: true, ranges: true, tunnels: true, takesTunnels: true, trustDomains: true },
   (input) => {
     const gateways = new Map<string, NetworkGateway[]>();
     for (const [network, address, port] of JSON.parse(input.gateways) as NamedGateway[]) {
@@ -56,8 +96,11 @@ const viewOf = generator<{ own: string; gateways: string; ranges: string }, Netw
       cidr: parseCidr(cidr),
       network,
     }));
-    const scale = [...gateways.values()].reduce((product, { length }) => leastCommonMultiple(product, length), 1);
-    return { own: input.own, gateways, scale, ranges };
+    const tunnelGateways = JSON.parse(input.tunnels) as TunnelGateway[];
+    const divisors = [...[...gateways.values()].map(({ length }) => length), ...groupSizes(tunnelGateways)];
+    const scale = divisors.reduce(leastCommonMultiple, 1);
+    const { own, takesTunnels } = input;
+    return { own, gateways, scale, ranges, tunnelGateways, takesTunnels, trustDomains: input.trustDomains.split(',') };
   },
 );
 
@@ -73,6 +116,14 @@ export function networkOf({ network, labels, address }: MeshEndpoint, { ranges }
 export function gatewaysTo(network: string, view: NetworkView): readonly NetworkGateway[] | undefined {
   if (network === '' || network === view.own) return undefined;
   return view.gateways.get(network);
+}
+
+/** Among how many gateways the weight of an endpoint behind NAT may be divided. */
+function groupSizes(gateways: readonly TunnelGateway[]): number[] {
+  const networks = new Set(gateways.map(({ network }) => network));
+  return gateways.length === 0
+    ? []
+    : [gateways.length, ...[...networks].map((network) => tunnelGatewaysFor(network, gateways).length)];
 }
 
 function gatewaysOf(view: Pick<MeshView, 'settings' | 'services' | 'endpoints'>): NamedGateway[] {

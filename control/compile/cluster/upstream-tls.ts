@@ -62,6 +62,15 @@ export interface UpstreamTls {
   note(message: string): void;
 }
 
+/** Whether connections to an endpoint that takes mTLS of the mesh are such. */
+export function speaksMeshTls(
+  mode: ClientTls['mode'],
+  service: Pick<MeshService, 'external'>,
+  { enableAutoMtls }: Pick<MeshSettings, 'enableAutoMtls'>,
+): boolean {
+  return mode === 'ISTIO_MUTUAL' || (mode === undefined && !service.external && enableAutoMtls);
+}
+
 export function applyUpstreamTls(cluster: Cluster, input: UpstreamTls): void {
   const { settings, service, port, subset, policy } = input;
   const tls = policy.tls ?? {};

@@ -41,7 +41,7 @@ export function* gatewayServers(place: Place): Work<Parts> {
     clusterId,
     locality,
     failoverLabels,
-    networks: networkView(view, proxy.network),
+    networks: networkView(view, proxy.network, proxy.tunnelPort !== undefined),
     endpoints: (service: MeshService) => view.endpoints(service.whole ?? service),
     neighbours: (service: MeshService) => neighboursOf(view, service.whole ?? service, mtls),
   });

@@ -39,6 +39,7 @@ import { proxyClass } from './proxy-class.ts';
 import { discoversItself, proxyHttpSettings } from './proxy-config.ts';
 import { telemetryOf } from './proxy-telemetry.ts';
 import { PROXY_TYPES } from './proxy-types.ts';
+import { isTunnelled, sameTunnelGateways } from './tunnels.ts';
 
 export interface Compiled {
   snapshot: Snapshot;
@@ -131,6 +132,7 @@ function differsInEndpoints(
   if (patchesOf(sources, view, proxy) !== patches || tokenPoliciesOf(view, proxy) !== tokenPolicies) return false;
   if (proxy.traits.readsEndpoints || NODE_KINDS.some((kind) => before.resources(kind) !== view.resources(kind)))
     return false;
+  if (isTunnelled(proxy) && !sameTunnelGateways(before, view)) return false;
   return proxy.ips.every((ip) => {
     const { namespace } = proxy;
     const here = view.servicesAt(ip);
@@ -315,7 +317,7 @@ function clustersOf(place: Place): ClusterLayers {
     clusterId,
     locality,
     failoverLabels: asked.failoverLabels,
-    networks: networkView(view, proxy.network),
+    networks: networkView(view, proxy.network, proxy.tunnelPort !== undefined),
     readsCredentials: proxy.traits.readsCredentials,
     detectsProtocols: proxy.traits.detectsProtocols,
     choosesAlpn: proxy.choosesAlpn,

@@ -4,6 +4,7 @@ import type { ProxyTraits } from '../scope/proxy.ts';
 import { gatewayServers } from './gateway-proxy.ts';
 import type { Parts, Place } from './place.ts';
 import { sidecarInbound, sidecarOutbound, sidecarPeers } from './sidecar-proxy.ts';
+import { gatewayTunnels, sidecarTunnels } from './tunnels.ts';
 
 export interface ProxyType extends ProxyTraits {
   /** What it runs besides the clusters of the services that it may call, in this order. */
@@ -17,7 +18,7 @@ const SIDECAR: ProxyType = {
   detectsProtocols: true,
   readsEndpoints: false,
   fetchesOnDemand: true,
-  generators: [sidecarInbound, sidecarOutbound, sidecarPeers],
+  generators: [sidecarInbound, sidecarOutbound, sidecarPeers, sidecarTunnels],
 };
 
 export const PROXY_TYPES: ReadonlyMap<string, ProxyType> = new Map([
@@ -31,7 +32,7 @@ export const PROXY_TYPES: ReadonlyMap<string, ProxyType> = new Map([
       detectsProtocols: false,
       readsEndpoints: true,
       fetchesOnDemand: false,
-      generators: [gatewayServers],
+      generators: [gatewayServers, gatewayTunnels],
     },
   ],
   ['worker', { ...SIDECAR, readsCredentials: 'never', fetchesOnDemand: false }],

@@ -8,6 +8,7 @@ import { namespaceOf } from '../../mesh/fields.ts';
  * - `RuleWithoutEffect`: a rule is left out, because what it refers to is missing or no request can match it.
  * - `PatchLeftOut`: a patch whose result is not valid is not applied.
  * - `KeysNotAvailable`: tokens that a rule is for are refused, because the keys of their issuer are not there.
+ * - `EndpointUnreachable`: an endpoint of a service is called by no proxy, or not by all.
  * - `FieldWithoutEffect`: something written that has no effect, or another one than in Istio.
  */
 export const FINDING_REASONS = [
@@ -16,6 +17,7 @@ export const FINDING_REASONS = [
   'RuleWithoutEffect',
   'PatchLeftOut',
   'KeysNotAvailable',
+  'EndpointUnreachable',
   'FieldWithoutEffect',
 ] as const;
 export type FindingReason = (typeof FINDING_REASONS)[number];

@@ -21,6 +21,8 @@ const READ = [
   'PROXY_CONFIG',
   'SERVICE_ACCOUNT',
   'STATIC_LABELS',
+  'TULLE_BEHIND_NAT',
+  'TULLE_TUNNEL_PORT',
 ] as const;
 
 /** Metadata by the names that may be read; each value is of any type. */

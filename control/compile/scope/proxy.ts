@@ -51,6 +51,10 @@ export interface ProxyView {
   network: string;
   /** MESH_ID, '' unknown. */
   meshId: string;
+  /** It says that no peer can dial it. */
+  behindNat: boolean;
+  /** Where a gateway takes tunnels of workloads behind NAT; undefined: it takes none. */
+  tunnelPort: number | undefined;
   /** Oldest service first. */
   instances: readonly Instance[];
   /** Where outbound listeners bind without capture. */
@@ -115,6 +119,8 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     clusterId: text(metadata['CLUSTER_ID']) ?? 'Kubernetes',
     network: text(metadata['NETWORK']) ?? claims.labels['topology.istio.io/network'] ?? '',
     meshId: text(metadata['MESH_ID']) ?? '',
+    behindNat: isSwitchedOn(text(metadata['TULLE_BEHIND_NAT'])),
+    tunnelPort: portOf('TULLE_TUNNEL_PORT', metadata['TULLE_TUNNEL_PORT']),
     instances,
     outboundBind: text(metadata['OUTBOUND_BIND']) ?? '127.0.0.1',
     httpProxyPort: portOf('HTTP_PROXY_PORT', metadata['HTTP_PROXY_PORT']),

@@ -181,6 +181,10 @@ export class MemoryRuntime implements Runtime {
     return client;
   }
 
+  connectOver(): never {
+    throw new Error('no TLS in memory');
+  }
+
   serverTls(): never {
     throw new Error('no TLS in memory');
   }

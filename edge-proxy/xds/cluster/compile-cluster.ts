@@ -9,6 +9,7 @@ import type {
   LbEndpoint,
   LocalityLbEndpoints,
 } from '../../../shared/xds/cluster.ts';
+import { TUNNEL_METADATA } from '../../../shared/xds/filters/tunnel.ts';
 import { durationMs } from '../../../shared/xds/message.ts';
 import type { UpstreamTlsContext } from '../../../shared/xds/tls.ts';
 import { ConfigError } from '../../config-error.ts';
@@ -30,6 +31,7 @@ import { errorStatuses } from './compile-error-statuses.ts';
 import { compileHealthCheck } from './compile-health-check.ts';
 import { dynamicForward, locateEndpoints } from './compile-located.ts';
 import { compileProtocols, type Http2Codec, httpOptions, maySpeakHttp2 } from './compile-protocols.ts';
+import { compileTunnel } from './compile-tunnel.ts';
 import { compileZone, type OwnZone } from './compile-zone.ts';
 import type { RunningCluster } from './running-clusters.ts';
 import {
@@ -340,6 +342,7 @@ function groupOf(
             tls: tls(metadata, hostname),
             proxyProtocol: proxyProtocol?.(metadata),
             metadata,
+            tunnel: compileTunnel(metadata?.[TUNNEL_METADATA]),
             edsHealth: status,
             healthCheck: {
               port: portValue ?? 0,

@@ -3,6 +3,7 @@
 import { LISTEN_VARIABLE } from '../../../shared/join/capture-ports.ts';
 import { unixAddress } from '../../../shared/match/unix-address.ts';
 import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
+import { TUNNEL_FILTER_TYPE, type TunnelGateway } from '../../../shared/xds/filters/tunnel.ts';
 import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
 import type {
@@ -62,6 +63,8 @@ export interface ListenerDeps {
   readonly compileNetworkRbac: (config: NetworkRbac, stats: Stats) => ConnectionFilter;
   readonly compileNetworkExtAuthz: (config: NetworkExtAuthz, call: SideCall, stats: Stats) => ConnectionFilter;
   readonly compileNetworkWasm: (config: Wasm) => ConnectionFilter;
+  /** Takes the connections of workloads behind NAT; absent: this proxy is no gateway of theirs. */
+  readonly compileTunnels?: ((config: TunnelGateway) => Terminal) | undefined;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
   readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
   /** The same for connections of this tcp_proxy. */
@@ -263,6 +266,10 @@ function compileTerminal(
     );
     const clusters = listener.trafficDirection === 'OUTBOUND' ? parts.tcpClusters : parts.clusters;
     return new TcpProxy(config, clusters, parts.runtime, events, stats, sniPortOf(filters));
+  }
+  if (type === TUNNEL_FILTER_TYPE) {
+    if (!parts.compileTunnels) throw new Error(`"${filter.name}" is not supported here`);
+    return parts.compileTunnels(filter.typedConfig as unknown as TunnelGateway);
   }
   if (type !== HCM) throw new Error(`"${filter.name}" cannot be the last filter`);
   const config = filter.typedConfig as unknown as HttpConnectionManager;
