@@ -82,7 +82,7 @@ describe('what is in it', () => {
   beforeAll(async () => {
     log = join(folder.path, 'whole', 'audit.log');
     plane = await start('whole', '--audit-log', log);
-  }, 60_000);
+  }, 240_000);
 
   it('a request that was allowed: who, what, when, from where, and why', async () => {
     const body = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'key' }, stringData: { password: 'hunter2' } };
@@ -209,7 +209,7 @@ describe('what is in it', () => {
     await plane.program.stop();
     const again = await start('whole', '--audit-log', log);
     expect((await send(again, '/version')).status).toBe(200);
-  }, 60_000);
+  }, 240_000);
 
   const readdirHas = (path: string) => {
     try {
@@ -235,7 +235,7 @@ it('--audit-log -: lines on standard output; a policy chooses them', async () =>
       .map((line) => JSON.parse(line.slice(line.indexOf('{'))) as AuditEvent);
   await until('a line', () => events().length > 0);
   expect(events().map(({ auditID, requestURI }) => [auditID, requestURI])).toEqual([[id, '/version']]);
-}, 60_000);
+}, 240_000);
 
 describe('a full disk', () => {
   const disk = join(folder.path, 'disk');

@@ -65,7 +65,7 @@ beforeAll(async () => {
     },
   });
   writeFileSync(join(folder.path, 'ca.pem'), plane.trustBundle);
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await plane?.stop();

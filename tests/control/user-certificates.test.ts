@@ -92,7 +92,7 @@ beforeAll(async () => {
   await writeCrl(ca, []);
   plane = await start();
   agent = new Agent({ keepAlive: true, maxSockets: 1 });
-}, 60_000);
+}, 240_000);
 afterEach(() => {
   agent.destroy();
   agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -289,7 +289,7 @@ describe('each request is judged', () => {
     const brief = await user(ca, 'CN=root, O=system:masters', { notAfter: new Date(Date.now() + 3000) });
     expect(await statusOf(brief)).toBe(200);
     await expect.poll(() => statusOf(brief), { timeout: 30_000 }).toBe('Error');
-  }, 60_000);
+  }, 240_000);
 });
 
 it.each([
