@@ -38,6 +38,7 @@ import { IdentityLimits, type IdentityLimitsSettings } from './api/server/identi
 import { reachableUrls } from './api/server/reachable-urls.ts';
 import { type Advertised, startTlsServer, type TlsServer } from './api/server/tls-server.ts';
 import { type UserCertificateFiles, UserCertificates } from './api/server/user-certificates.ts';
+import { discoveryStreams, STREAM_PATHS } from './api/streams/discovery-streams.ts';
 import { workloadHealthRoutes } from './api/workload-health.ts';
 import { type AuditSettings, isAuditFile, openAuditLog } from './audit/open-audit-log.ts';
 import { Accounts } from './ca/accounts.ts';
@@ -417,7 +418,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       audit,
       report,
     });
-    app.use('/v3/*', acceptWorkloadTokens(jwtSvids.authenticate), limitRequests(limits));
+    for (const path of ['/v3/*', ...STREAM_PATHS])
+      app.use(path, acceptWorkloadTokens(jwtSvids.authenticate), limitRequests(limits));
     const published = { keys: [...jwtSvids.jwks.keys, accountTokens.jwk] };
     app.route('/', certificateRoutes({ authority, tokens, accounts, joins, jwtSvids, published, events, report }));
     app.route('/', tokenRoutes({ userTokens, accountTokens, store, report }));
@@ -453,6 +455,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       const isReplica = checkAgainst(sha256(records.replicaSecret).toString('hex'));
       app.route('/', replicaRoutes({ discovery, isReplica, report }));
     }
+    app.route('/', discoveryStreams({ discovery, trustDomain, streams: watches, log, report }));
     app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     const joinIdOf = (serial?: string) => (serial === undefined ? undefined : joins.ofSerial(serial)?.id);

@@ -124,6 +124,8 @@ const planes: Record<string, string[][]> = {
     ['compile/node/'],
     ['workloads/'],
     ['discovery/', 'jwks/', 'lifecycle/', 'status/', 'join/'],
+    // Discovery in Envoy's own protocols.
+    ['xds/'],
     // Users of the API, and what they may do.
     ['access/'],
     ['audit/'],

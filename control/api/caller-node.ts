@@ -56,6 +56,10 @@ export function callersNode(node: Node, caller: Caller & { kind: 'workload' }): 
   return kept;
 }
 
+/** Whose a session of discovery is. One that was opened with a certificate cannot be continued with a token. */
+export const ownerOf = ({ spiffeId, byToken }: Caller & { kind: 'workload' }): string =>
+  byToken ? `${spiffeId} by token` : spiffeId;
+
 /** @throws ApiError 400 naming the field */
 function checkText(value: unknown, path: string): void {
   if (typeof value === 'string' && CONTROL.test(value))

@@ -55,6 +55,10 @@ export interface ApiEnv {
     headerLines?: () => HeaderLines;
     /** Calls when the answer was sent, or its client has disconnected. */
     onClosed?: (listener: () => void) => void;
+    /** Gives the answer trailers, before its body ends; absent with HTTP/1.1. */
+    setTrailers?: (fields: Readonly<Record<string, string>>) => void;
+    /** Asks the caller to use another connection for what follows; absent with HTTP/1.1. */
+    retire?: () => void;
     /** Says that the caller proved an identity otherwise: its connection counts as that identity's. */
     authenticated?: (identity: string) => void;
   };

@@ -16,7 +16,7 @@ import { DiscoveryError, type DiscoveryService } from '../discovery/service.ts';
 import { RegistrationError } from '../workloads/registration-error.ts';
 import { requirePermission } from './access/permission.ts';
 import type { ApiEnv, Caller } from './caller.ts';
-import { callersNode, checkNodeSize } from './caller-node.ts';
+import { callersNode, checkNodeSize, ownerOf } from './caller-node.ts';
 import { allProxies } from './replicas/all-proxies.ts';
 import type { Peers } from './replicas/peers.ts';
 import { ApiError, badRequest, forbidden, respondToError, unauthorized } from './resources/status.ts';
@@ -144,12 +144,8 @@ function permitted(poll: DiscoveryPoll, caller: Caller & { kind: 'workload' }): 
   return { ...poll, requests: poll.requests.filter(({ typeUrl }) => !isConfidential(typeUrl)) };
 }
 
-/** A session opened with a certificate cannot be continued with a token. */
-const ownerOf = ({ spiffeId, byToken }: Caller & { kind: 'workload' }): string =>
-  byToken ? `${spiffeId} by token` : spiffeId;
-
 /** A service's errors as responses. All others are internal errors. */
-function refusal(error: Error): Error {
+export function refusal(error: Error): Error {
   if (error instanceof RegistrationError)
     return error.code === 'conflict' ? new ApiError(409, 'Conflict', error.message) : forbidden(error.message);
   if (!(error instanceof DiscoveryError)) return error;

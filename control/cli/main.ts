@@ -17,6 +17,7 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
+import { registerEnvoyCommands } from './envoy/commands.ts';
 import { registerHistoryCommands } from './history/commands.ts';
 import { registerCaCommands } from './identity/ca.ts';
 import { registerRevokeCommand } from './identity/revoke.ts';
@@ -226,6 +227,7 @@ program
 registerResourceCommands(program);
 registerHistoryCommands(program);
 
+registerEnvoyCommands(program);
 registerInject(program);
 registerTokenCommands(program);
 registerRevokeCommand(program);

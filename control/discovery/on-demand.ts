@@ -145,7 +145,8 @@ function clustersOf(host: SharedResource): readonly string[] {
   return names;
 }
 
-function serviceNameOf({ resource }: SharedResource): string | undefined {
+/** By which the endpoints of a cluster are known; undefined: it brings its own. */
+export function serviceNameOf({ resource }: SharedResource): string | undefined {
   const { type, name, edsClusterConfig } = resource as Cluster;
   return type === 'EDS' ? edsClusterConfig?.serviceName || name : undefined;
 }

@@ -67,6 +67,12 @@ export interface TrustSource {
   onChange(changed: () => void): () => void;
 }
 
+/** A client whose polls are made for it, of the messages of a stream. */
+export interface StreamClient {
+  /** Whether there are requests for the next poll: this one is not held. */
+  readonly hasRequests: boolean;
+}
+
 export interface DiscoveryOptions {
   readonly compile: CompileNode;
   readonly mesh: { current(): MeshView; onChange(listener: MeshListener): () => void };
@@ -157,6 +163,7 @@ export class DiscoveryService {
    * One long-poll. `caller` is the verified identity (SPIFFE id) of the proxy: sessions belong to it. A session's first
    * poll is answered at once, as is one that subscribes; others when there are changes or the hold is over.
    * @param certificate when the X.509-SVID of the caller is valid; absent: it presented none
+   * @param stream the poll is of a stream, all polls of its session are
    * @throws DiscoveryError invalid (unknown type URL, name that is too long), limited (the caller has as many sessions, or names,
    *   as it may have), unavailable (too many sessions, nothing could be compiled yet)
    */
@@ -165,12 +172,13 @@ export class DiscoveryService {
     caller: string,
     signal: AbortSignal,
     certificate?: Presented,
+    stream?: StreamClient,
   ): Promise<PollAnswer> {
     for (const { typeUrl } of request.requests)
       if (typeOfUrl(typeUrl) === undefined) throw new DiscoveryError('invalid', `unknown resource type "${typeUrl}"`);
     const node = this.admitted(request.node, certificate);
-    const known = this.find(request, caller);
-    const session = known ?? this.newSession(node, caller);
+    const known = this.find(request, caller, stream !== undefined);
+    const session = known ?? this.newSession(node, caller, stream !== undefined);
     session.rouse('superseded');
     session.touch(node, this.clock.now(), certificate);
     session.trustVersion = request.trustVersion || undefined;
@@ -181,7 +189,7 @@ export class DiscoveryService {
       if (registered) await registered;
       if (!known) this.add(session);
       this.orForget(session, () => session.take(request.requests));
-      const collected = await this.responses(session, known === undefined || asks(request), signal);
+      const collected = await this.responses(session, known === undefined || asks(request), signal, stream);
       const features = known ? [] : [...session.features];
       const trust = this.trustFor(session);
       const controlPlanes = this.controlPlanesFor(session);
@@ -225,7 +233,22 @@ export class DiscoveryService {
     }
   }
 
-  private async responses(session: Session, first: boolean, signal: AbortSignal): Promise<Collected> {
+  /** Polls are answered at once, with nothing. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
+  /** Ends a poll of the session that is held: its stream has a request. */
+  endHold(session: string): void {
+    this.sessions.get(session)?.rouse('superseded');
+  }
+
+  private async responses(
+    session: Session,
+    first: boolean,
+    signal: AbortSignal,
+    stream: StreamClient | undefined,
+  ): Promise<Collected> {
     const turn = ++session.turn;
     const deadline = session.lastSeen + this.holdMs;
     for (let mayBeEmpty = first; ; mayBeEmpty = false) {
@@ -234,7 +257,7 @@ export class DiscoveryService {
       const collected = this.orForget(session, () => session.collect(compiled, String(this.view.revision)));
       const left = Math.min(deadline - this.clock.now(), this.trustDueIn(session));
       if (collected !== NOTHING) this.reportPushed(session, collected);
-      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed) return collected;
+      if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed || stream?.hasRequests) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
       if (reason === 'aborted') this.events.disconnected({ node: session.node.id, identity: session.owner });
@@ -469,14 +492,15 @@ export class DiscoveryService {
     return this.options.withheldFeatures?.has(feature) ?? false;
   }
 
-  private find(request: DiscoveryPoll, caller: string): Session | undefined {
+  private find(request: DiscoveryPoll, caller: string, isStream: boolean): Session | undefined {
     const session = request.session ? this.sessions.get(request.session) : undefined;
-    return session?.owner === caller && session.node.id === request.node.id ? session : undefined;
+    if (session?.isStream !== isStream) return undefined;
+    return session.owner === caller && session.node.id === request.node.id ? session : undefined;
   }
 
-  private newSession(node: Node, caller: string): Session {
+  private newSession(node: Node, caller: string, isStream: boolean): Session {
     const { perSession } = this.sessions.limits.names;
-    return new Session(randomUUID(), caller, node, this.clock.now(), perSession);
+    return new Session(randomUUID(), caller, node, this.clock.now(), perSession, isStream);
   }
 
   private add(session: Session): void {

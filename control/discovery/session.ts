@@ -17,7 +17,7 @@ import { digest } from '../compile/output/digest.ts';
 import type { SharedResource } from '../compile/output/shared-resource.ts';
 import type { ResourceSets } from '../compile/output/snapshot.ts';
 import { NAME_LIMITS, NameBudget } from './name-budget.ts';
-import { closureOf, extendedClosure, unchangedClosure, type Wanted } from './on-demand.ts';
+import { closureOf, extendedClosure, serviceNameOf, unchangedClosure, type Wanted } from './on-demand.ts';
 import { type Changes, Subscription } from './subscription.ts';
 
 /** A DeltaDiscoveryResponse before it is encoded: its resources are shared with other proxies. */
@@ -51,6 +51,8 @@ export class Session {
   /** The principal that owns the session; no other may poll it. */
   readonly owner: string;
   readonly openedAt: number;
+  /** It is a client of a stream: it has no features, and answers each response by itself, in any order. */
+  readonly isStream: boolean;
   node: Node;
   lastSeen: number;
   /** Of the connection of the last poll; undefined: that one had no client certificate. */
@@ -91,8 +93,9 @@ export class Session {
   private closure: { readonly node: CompiledNode; readonly sets: ResourceSets } | undefined;
 
   /** @param maxNames characters of names that it may keep, see NameLimits */
-  constructor(id: string, owner: string, node: Node, now: number, maxNames = NAME_LIMITS.perSession) {
+  constructor(id: string, owner: string, node: Node, now: number, maxNames = NAME_LIMITS.perSession, isStream = false) {
     this.id = id;
+    this.isStream = isStream;
     this.owner = owner;
     this.node = node;
     this.nodeDigest = digest(node);
@@ -101,7 +104,7 @@ export class Session {
     this.names = new NameBudget(maxNames, 'one session');
     const resends = !this.features.has('tulle.on-demand');
     this.subscriptions = Object.fromEntries(
-      RESOURCE_TYPES.map((type) => [type, new Subscription(resends, this.names)]),
+      RESOURCE_TYPES.map((type) => [type, new Subscription(resends, this.names, isStream)]),
     ) as { [T in ResourceType]: Subscription };
   }
 
@@ -158,6 +161,7 @@ export class Session {
       spoken.add(type);
       this.subscriptions[type].take(request);
     }
+    if (this.isStream) return;
     for (const type of RESOURCE_TYPES)
       if (!spoken.has(type)) this.subscriptions[type].take({ typeUrl: TYPE_URLS[type] });
   }
@@ -168,15 +172,14 @@ export class Session {
    */
   collect(node: CompiledNode, systemVersionInfo: string): Collected {
     const sets = this.setsOf(node);
-    const types = RESOURCE_TYPES.filter((type) => this.subscriptions[type].active);
+    const types = RESOURCE_TYPES.filter((type) => this.mayBeSent(type));
     const namesWanted = types
       .map((type) => ({ typeUrl: TYPE_URLS[type], buckets: [...this.subscriptions[type].namesWanted(sets[type])] }))
       .filter(({ buckets }) => buckets.length > 0);
     if (namesWanted.length > 0) return { responses: [], namesWanted };
-    const due = types.map((type): TypeChanges => [type, this.subscriptions[type].changes(sets[type])]);
-    const { changes, more } = this.paged(
-      this.features.has('tulle.on-demand') ? this.withRemovalsLast(due) : { changes: due },
-    );
+    const due = types.map((type): TypeChanges => [type, this.changesOf(type, sets)]);
+    const waits = this.isStream || this.features.has('tulle.on-demand');
+    const { changes, more } = this.paged(waits ? this.withRemovalsLast(due) : { changes: due });
     const responses: Response[] = [];
     for (const [type, { upserts: resources, removed: removedResources }] of changes) {
       if (resources.length === 0 && removedResources.length === 0) continue;
@@ -188,12 +191,27 @@ export class Session {
     return more ? { responses, more } : { responses };
   }
 
+  /** On a stream, a type of which something is neither acknowledged nor refused yet waits for that. */
+  private mayBeSent(type: ResourceType): boolean {
+    const { active, awaitsAck } = this.subscriptions[type];
+    return active && !(this.isStream && awaitsAck);
+  }
+
+  /** Envoy waits for the endpoints of each cluster that it is sent, also of one that it has (envoyproxy/envoy#13009). */
+  private changesOf(type: ResourceType, sets: ResourceSets): Changes {
+    const changes = this.subscriptions[type].changes(sets[type]);
+    if (this.isStream && type === 'clusters')
+      this.subscriptions.endpoints.resend(changes.upserts.flatMap((cluster) => serviceNameOf(cluster) ?? []));
+    return changes;
+  }
+
   /**
    * Removals follow the ACK of what is added, those of listeners and virtual hosts excepted: another may take their address
    * or domain. While something that names clusters is refused, clusters stay: the version in force may use them.
    */
   private withRemovalsLast(all: readonly TypeChanges[]): Page {
-    const adds = all.some(([, { upserts }]) => upserts.length > 0);
+    const awaits = this.isStream && RESOURCE_TYPES.some((type) => this.subscriptions[type].awaitsAck);
+    const adds = awaits || all.some(([, { upserts }]) => upserts.length > 0);
     const refused = NAMING_CLUSTERS.some((type) => this.subscriptions[type].refusals.length > 0);
     let more = false;
     const changes = all.map(([type, change]): TypeChanges => {

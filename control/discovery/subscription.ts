@@ -31,7 +31,7 @@ export type SyncState = 'SYNCED' | 'STALE' | 'NOT SENT' | 'NACK';
 interface Offer {
   readonly nonce: string;
   /** name -> version; '' for a removal. */
-  readonly versions: ReadonlyMap<string, string>;
+  readonly versions: Map<string, string>;
 }
 
 /**
@@ -132,6 +132,7 @@ export class Subscription {
   /** Names that came since `takeAdded`; undefined: some went as well, or the proxy fetches nothing on demand. */
   private added: string[] | undefined;
   private readonly resends: boolean;
+  private readonly keepsOffer: boolean;
   private readonly budget: NameBudget;
   private readonly held: Held;
   private readonly refused = new Map<string, Refusal>();
@@ -144,9 +145,11 @@ export class Subscription {
   /**
    * @param resends what is held is sent again when it is subscribed to by name, as in plain incremental xDS
    * @param budget charged for the names that the proxy chooses
+   * @param keepsOffer the client answers each offer by itself, as on a stream: until then other requests may come
    */
-  constructor(resends = true, budget = new NameBudget(NAME_LIMITS.perSession, 'one session')) {
+  constructor(resends = true, budget = new NameBudget(NAME_LIMITS.perSession, 'one session'), keepsOffer = false) {
     this.resends = resends;
+    this.keepsOffer = keepsOffer;
     this.budget = budget;
     this.held = new Held(budget);
   }
@@ -158,8 +161,9 @@ export class Subscription {
    */
   take(request: DeltaDiscoveryRequest): void {
     const offer = this.offer;
-    this.offer = undefined;
-    if (offer && request.responseNonce === offer.nonce) this.settle(offer, request.errorDetail?.message);
+    const isAnswer = offer !== undefined && request.responseNonce === offer.nonce;
+    if (isAnswer || !this.keepsOffer) this.offer = undefined;
+    if (isAnswer) this.settle(offer, request.errorDetail?.message);
     for (const name of request.resourceNamesSubscribe ?? []) {
       if (name === '*') this.wildcard = true;
       else {
@@ -237,6 +241,15 @@ export class Subscription {
     const versions = new Map(changes.upserts.map(({ name, version }) => [name, version]));
     for (const name of changes.removed) versions.set(name, '');
     this.offer = { nonce, versions };
+  }
+
+  /** Sends again what is subscribed to by one of the names, be it acknowledged, or sent and not yet. */
+  resend(names: Iterable<string>): void {
+    for (const name of names) {
+      if (!this.names.has(name)) continue;
+      this.offer?.versions.delete(name);
+      this.held.claim(name, '');
+    }
   }
 
   /** What was sent last is neither acknowledged nor refused. */

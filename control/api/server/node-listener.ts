@@ -1,5 +1,5 @@
 /**
- * From node:http(s) to fetch: bodies stream both ways with backpressure, and a client that disconnects aborts
+ * From node:http(s) and node:http2 to fetch: bodies stream both ways with backpressure, and a client that disconnects aborts
  * `request.signal`, which ends a watch or a long-poll.
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
@@ -47,6 +47,9 @@ export function serveFetch(server: Server, listener: RequestListener): void {
   });
 }
 
+/** Trailers of an answer, sent after its body (HTTP/2). */
+const trailersOf = new WeakMap<ServerResponse, Readonly<Record<string, string>>>();
+
 async function answer(
   fetch: FetchHandler,
   bindings: (message: IncomingMessage) => ApiEnv['Bindings'],
@@ -62,7 +65,13 @@ async function answer(
   let response: Response;
   try {
     const onClosed = (listener: () => void) => void closed.then(listener);
-    response = await fetch(request, { ...bindings(message), headerLines: () => linesOf(message), onClosed });
+    const setTrailers = (fields: Readonly<Record<string, string>>) => void trailersOf.set(reply, fields);
+    response = await fetch(request, {
+      ...bindings(message),
+      headerLines: () => linesOf(message),
+      onClosed,
+      ...(isHttp2(message) && { setTrailers }),
+    });
   } catch {
     // The application logs its errors; clients get no details.
     return plain(reply, 500, 'internal error');
@@ -72,24 +81,36 @@ async function answer(
 
 function plain(reply: ServerResponse, status: number, text: string): void {
   if (reply.destroyed) return;
+  // HTTP/2 has no such field: an end of one request is none of the connection.
+  const close = reply.req !== undefined && isHttp2(reply.req) ? {} : { connection: 'close' };
   reply.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',
     'x-content-type-options': 'nosniff',
     'cache-control': 'no-store',
-    connection: 'close',
+    ...close,
   });
   reply.end(`${text}\n`);
+}
+
+const isHttp2 = ({ httpVersionMajor }: IncomingMessage): boolean => httpVersionMajor === 2;
+
+/** Ends an answer whose body is sent, with its trailers. */
+function endReply(reply: ServerResponse, last?: Uint8Array): void {
+  const trailers = trailersOf.get(reply);
+  if (trailers) reply.addTrailers(trailers);
+  if (last) reply.end(last);
+  else reply.end();
 }
 
 /** undefined: not a request that fetch can express (bad Host, not origin-form, CONNECT or TRACE). */
 function toRequest(message: IncomingMessage, signal: AbortSignal): Request | undefined {
   const target = message.url ?? '';
   if (!target.startsWith('/')) return undefined;
-  const scheme = (message.socket as Partial<TLSSocket>).encrypted ? 'https' : 'http';
+  const scheme = isHttp2(message) || (message.socket as Partial<TLSSocket>).encrypted ? 'https' : 'http';
   const method = message.method ?? 'GET';
   const body = method === 'GET' || method === 'HEAD' ? undefined : bodyOf(message);
   try {
-    const base = new URL(`${scheme}://${message.headers.host ?? 'localhost'}`);
+    const base = new URL(`${scheme}://${message.headers.host ?? message.headers[':authority'] ?? 'localhost'}`);
     if (base.pathname !== '/' || base.search || base.hash || base.username || base.password) return undefined;
     const init: RequestInit & { duplex: 'half' } = { method, headers: headersOf(message), signal, duplex: 'half' };
     if (body) init.body = body;
@@ -102,14 +123,18 @@ function toRequest(message: IncomingMessage, signal: AbortSignal): Request | und
 function headersOf(message: IncomingMessage): Headers {
   const headers = new Headers();
   const raw = message.rawHeaders;
-  for (let at = 0; at + 1 < raw.length; at += 2) headers.append(raw[at] ?? '', raw[at + 1] ?? '');
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] ?? '';
+    // Pseudo-header fields are no header fields.
+    if (!name.startsWith(':')) headers.append(name, raw[at + 1] ?? '');
+  }
   return headers;
 }
 
 function linesOf({ rawHeaders }: IncomingMessage): [string, string][] {
   const lines: [string, string][] = [];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2)
-    lines.push([rawHeaders[at]!.toLowerCase(), rawHeaders[at + 1]!]);
+    if (!rawHeaders[at]!.startsWith(':')) lines.push([rawHeaders[at]!.toLowerCase(), rawHeaders[at + 1]!]);
   return lines;
 }
 
@@ -161,12 +186,11 @@ async function send(
   for (const [name, value] of response.headers) if (name !== 'set-cookie') reply.setHeader(name, value);
   if (cookies.length > 0) reply.setHeader('set-cookie', cookies);
   // An unread body must not be parsed as the next request.
-  if (!message.complete && hasBody(message)) reply.setHeader('connection', 'close');
+  if (!isHttp2(message) && !message.complete && hasBody(message)) reply.setHeader('connection', 'close');
   reply.statusCode = response.status;
   if (!response.body || message.method === 'HEAD') {
     await response.body?.cancel().catch(() => {});
-    reply.end();
-    return;
+    return endReply(reply);
   }
   const source = takeSource(response.body);
   await (source ? push(source, reply, gone) : sendBody(response.body.getReader(), reply, gone));
@@ -181,12 +205,12 @@ async function push({ chunks, cancel }: PushSource, reply: ServerResponse, gone:
   try {
     for await (const chunk of chunks) {
       if (gone.aborted) return;
-      const { socket } = reply;
       // Without a socket the response to an earlier request on the connection is still in flight.
-      const writable = socket && reply.chunkedEncoding ? socket.write(frame(chunk)) : reply.write(chunk);
+      const socket = reply.chunkedEncoding ? reply.socket : null;
+      const writable = socket ? socket.write(frame(chunk)) : reply.write(chunk);
       if (!writable) await drained(socket ?? reply, gone);
     }
-    if (!gone.aborted) reply.end();
+    if (!gone.aborted) endReply(reply);
   } catch {
     reply.destroy();
   } finally {
@@ -220,7 +244,7 @@ async function sendBody(reader: Reader, reply: ServerResponse, gone: AbortSignal
       const found = await Promise.race([next, turn]);
       if (!found) break;
       if (gone.aborted) return;
-      if (found.done) return void reply.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+      if (found.done) return endReply(reply, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
       chunks.push(found.value);
       size += found.value.byteLength;
       next = reader.read();
@@ -252,7 +276,7 @@ async function stream(
     if (!writable) await drained(reply, gone);
     const { done, value } = await reading;
     if (gone.aborted) return;
-    if (done) return void reply.end();
+    if (done) return endReply(reply);
     writable = reply.write(value);
   }
 }

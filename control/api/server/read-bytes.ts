@@ -51,7 +51,7 @@ async function readAll(reader: ReadableStreamDefaultReader<Uint8Array>, limit: n
 }
 
 /** Callers that share memory: the replicas of a workload, the anonymous ones of one network. */
-function shareOf(caller: Caller | undefined, remoteAddress = ''): string {
+export function shareOf(caller: Caller | undefined, remoteAddress = ''): string {
   if (caller?.kind === 'workload') return caller.spiffeId;
   return caller?.kind === 'user' ? `user ${caller.name}` : `anonymous ${networkOf(remoteAddress)}`;
 }

@@ -20,6 +20,7 @@ import { BodyBudget } from './body-budget.ts';
 import { type ClientIdentity, verifyClientChain } from './client-chain.ts';
 import { ConnectionCounts, type ConnectionLimits, type Place } from './connection-limits.ts';
 import { type HostNames, hostNames, watchHostNames } from './host-names.ts';
+import { Http2Connections } from './http2-connections.ts';
 import { type FetchHandler, nodeListener, serveFetch } from './node-listener.ts';
 import { SlicedQueue } from './sliced-queue.ts';
 import { namesWorkload, type UserCertificate, type UserCertificates } from './user-certificates.ts';
@@ -118,13 +119,14 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
   // Two servers, the TLS one handing its sockets over: no byte of a request is parsed before the peer was verified.
   const stop = new AbortController();
   const bindings = (message: IncomingMessage): ApiEnv['Bindings'] => {
-    const { socket } = message;
+    const socket = http2.socketOf(message);
     const user = users.get(socket);
     return {
       ...peerOf(socket, verified.get(socket) ?? user, now),
       ...(user && userOf(user, userCertificates, now())),
       bodies,
       authenticated: (name) => proved(socket, name),
+      ...(socket !== message.socket && { retire: () => http2.retire(message) }),
     };
   };
   const http = createHttpServer({
@@ -133,7 +135,10 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
     connectionsCheckingInterval: timeouts.checkMs,
   });
   http.maxHeadersCount = MAX_HEADERS;
-  serveFetch(http, nodeListener(joins ? markingRevoked(options.fetch, joins) : options.fetch, bindings, stop.signal));
+  const listener = nodeListener(joins ? markingRevoked(options.fetch, joins) : options.fetch, bindings, stop.signal);
+  serveFetch(http, listener);
+  const http2 = new Http2Connections(timeouts);
+  serveFetch(http2.server, listener);
   // `noDelay` of the HTTP server is for sockets that it accepts itself. Without it here every second write of an answer
   // waits for the client's delayed ACK, 40 ms.
   const tls = createServer({ ...tlsOptions(certificate, options), noDelay: true });
@@ -192,7 +197,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       socket.destroy();
       return;
     }
-    if (!socket.destroyed) http.emit('connection', socket);
+    if (socket.destroyed) return;
+    if (socket.alpnProtocol === 'h2') http2.take(socket);
+    else http.emit('connection', socket);
   }
 
   const stopRevocations = joins?.onRevoked(() => {
@@ -270,8 +277,9 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
       return counts.open;
     },
     renew,
-    close: () =>
-      new Promise((resolve) => {
+    close: async () => {
+      await http2.close();
+      return new Promise((resolve) => {
         clearTimeout(timer);
         stopWatch();
         stopRevocations?.();
@@ -280,7 +288,8 @@ export async function startTlsServer(options: TlsServerOptions): Promise<TlsServ
         accepting.close(() => resolve());
         http.close();
         for (const socket of [...sockets, ...raw]) socket.destroy();
-      }),
+      });
+    },
   };
 }
 
@@ -371,7 +380,7 @@ function tlsOptions(
     // `authorized` is not reliable on every runtime; `admit` verifies the chain itself.
     rejectUnauthorized: false,
     minVersion,
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: ['h2', 'http/1.1'],
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   };
