@@ -114,6 +114,7 @@ const planes: Record<string, string[][]> = {
     [
       'compile/cluster/',
       'compile/dns/',
+      'compile/envoy-filter/',
       'compile/gateway/',
       'compile/plugins/',
       'compile/routes/',

@@ -10,6 +10,7 @@ const CONSEQUENCES: { readonly [R in FindingReason]: string } = {
   PolicyFailsClosed: '',
   RuleWithoutEffect: '',
   PatchLeftOut: '',
+  FilterMissing: '',
   KeysNotAvailable: '',
   EndpointUnreachable: '',
   FieldWithoutEffect: '',

@@ -20,6 +20,7 @@ const TYPE_OF: { readonly [R in FindingReason]: ConditionType } = {
   RuleWithoutEffect: 'Reconciled',
   EndpointUnreachable: 'Reconciled',
   PatchLeftOut: 'Reconciled',
+  FilterMissing: 'Reconciled',
   KeysNotAvailable: 'Reconciled',
   FieldWithoutEffect: 'FullyInEffect',
 };

@@ -8,7 +8,7 @@ const filter = (name: string): Resource => ({
   apiVersion: 'networking.istio.io/v1alpha3',
   kind: 'EnvoyFilter',
   metadata: { name, namespace: 'default' },
-  spec: {},
+  spec: { configPatches: [{ applyTo: 'CLUSTER', match: { listener: { portName: 'http' } } }] },
 });
 
 it('reads the resources that a step wrote, and no others', () => {
@@ -35,11 +35,11 @@ it('reads the resources that a step wrote, and no others', () => {
   reportFieldFindings(step.change, { log: (line) => lines.push(line), status });
   expect(new Set(read)).toEqual(new Set(['stored-0', 'new']));
   expect(lines).toEqual([
-    'EnvoyFilter default/stored-0: EnvoyFilter is not compiled yet: it has no effect',
-    'EnvoyFilter default/new: EnvoyFilter is not compiled yet: it has no effect',
+    'EnvoyFilter default/stored-0: spec.configPatches[0].match.listener.portName: has no effect, as in Istio: use portNumber or name',
+    'EnvoyFilter default/new: spec.configPatches[0].match.listener.portName: has no effect, as in Istio: use portNumber or name',
   ]);
   const by = (name: string) => `fields of EnvoyFilter.networking.istio.io default/${name}`;
-  const message = 'EnvoyFilter is not compiled yet: it has no effect';
+  const message = 'spec.configPatches[0].match.listener.portName: has no effect, as in Istio: use portNumber or name';
   const finding = (about: unknown) => [{ about, reason: 'FieldWithoutEffect', message }];
   expect(new Map(reported)).toEqual(
     new Map<string, unknown>([

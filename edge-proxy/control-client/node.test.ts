@@ -35,7 +35,7 @@ describe('buildNode', () => {
         LABELS: { app: 'web', version: 'v1' },
         INSTANCE_IPS: '10.0.0.7',
         INTERCEPTION_MODE: 'NONE',
-        ISTIO_VERSION: '1.28.0',
+        ISTIO_VERSION: '1.32.0',
         APP_PORTS: { http: 8080 },
         OUTBOUND_BIND: outboundAddress('sidecar~10.0.0.7~web-v1.shop~shop.svc.cluster.local'),
         HTTP_PROXY_PORT: 15080,

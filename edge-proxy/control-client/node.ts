@@ -56,7 +56,7 @@ export function buildNode(settings: NodeSettings): Node {
       LABELS: { ...settings.labels },
       INSTANCE_IPS: settings.ip,
       INTERCEPTION_MODE: settings.interceptionMode,
-      ISTIO_VERSION: '1.28.0',
+      ISTIO_VERSION: '1.32.0',
       ...(Object.keys(settings.appPorts).length === 0 ? {} : { APP_PORTS: { ...settings.appPorts } }),
       ...(settings.type === 'sidecar' && settings.interceptionMode === 'NONE'
         ? { OUTBOUND_BIND: settings.outboundBind ?? outboundAddress(settings.ipChanges ? idAt('auto') : id) }

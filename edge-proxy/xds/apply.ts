@@ -63,6 +63,7 @@ export interface Compilers
     | 'compileNetworkExtAuthz'
     | 'compileNetworkWasm'
     | 'compileTunnels'
+    | 'compileNetworkMissing'
     | 'requestObservers'
     | 'connectionObservers'
     | 'connectionLog'
@@ -144,6 +145,7 @@ export class RunningConfig {
       compileNetworkExtAuthz: compilers.compileNetworkExtAuthz,
       compileNetworkWasm: compilers.compileNetworkWasm,
       compileTunnels: compilers.compileTunnels,
+      compileNetworkMissing: compilers.compileNetworkMissing,
       requestObservers: compilers.requestObservers,
       connectionObservers: compilers.connectionObservers,
       connectionLog: compilers.connectionLog,

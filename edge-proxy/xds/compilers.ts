@@ -1,5 +1,6 @@
 /** The compilers a real proxy runs with. */
 
+import { MISSING_DETAILS, type Missing } from '../../shared/xds/filters/missing.ts';
 import { FAILED_CLOSED, failsClosed, type Wasm } from '../../shared/xds/filters/wasm.ts';
 import type { Listener } from '../../shared/xds/listener.ts';
 import { proxyAuthorization } from '../http/downstream/proxy-authorization.ts';
@@ -76,6 +77,7 @@ export function proxyCompilers(
     compileNetworkRbac,
     compileNetworkExtAuthz: (config, call, counters) => compileNetworkExtAuthz(config, { call, own, stats: counters }),
     compileNetworkWasm: (config) => wasmDenial(config, warn),
+    compileNetworkMissing: (config) => missingDenial(config, warn),
     requestObservers,
     connectionObservers,
     connectionLog,
@@ -89,6 +91,12 @@ function wasmDenial({ config = {} }: Wasm, warn: (line: string) => void): Connec
     `Wasm plugin ${config.name ?? ''} is not run: ${denial ? 'its connections are closed' : 'connections pass without it'}`,
   );
   return () => denial;
+}
+
+/** Where a filter is missing, connections are closed. */
+function missingDenial({ filter, reason }: Missing, warn: (line: string) => void): ConnectionFilter {
+  warn(`network filter ${filter} is not run (${reason}): its connections are closed`);
+  return () => ({ details: MISSING_DETAILS });
 }
 
 /** Most lines that are kept to be written once each. */

@@ -9,6 +9,7 @@ import { FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './co
 import { ExtAuthz } from './filters/ext-authz.ts';
 import { STATS_TYPE, StatsConfig } from './filters/istio-stats.ts';
 import { JwtAuthentication, JwtPerRoute } from './filters/jwt-authn.ts';
+import { MISSING_HTTP_TYPE, Missing } from './filters/missing.ts';
 import { Wasm } from './filters/wasm.ts';
 import { bool, duration, list, map, message, messageRequiring, nonEmpty, openAny, string, uint32 } from './message.ts';
 import { HttpRbac } from './rbac.ts';
@@ -100,6 +101,7 @@ export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.wasm.v3.Wasm': Wasm,
   'io.istio.http.peer_metadata.Config': PeerMetadata,
   [STATS_TYPE]: StatsConfig,
+  [MISSING_HTTP_TYPE]: Missing,
 };
 
 /** Messages of typed_per_filter_config that are read here. */

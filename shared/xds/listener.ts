@@ -3,6 +3,7 @@ import { lazy, type z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { Address, CidrRange, Metadata, TcpKeepalive } from './core.ts';
 import { NetworkExtAuthz } from './filters/ext-authz.ts';
+import { Missing } from './filters/missing.ts';
 import { TunnelGateway } from './filters/tunnel.ts';
 import { Wasm } from './filters/wasm.ts';
 import { AccessLog, HttpConnectionManager } from './http-connection-manager.ts';
@@ -72,6 +73,7 @@ export const NetworkFilter = messageRequiring(
       'envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit': ConnectionLimit,
       'envoy.extensions.filters.network.wasm.v3.Wasm': Wasm,
       'tulle.tunnel.v1.Gateway': TunnelGateway,
+      'tulle.filters.network.missing.v1.Missing': Missing,
     }),
   },
   ['name', 'typedConfig'],

@@ -8,9 +8,9 @@ const COMPILE = join(import.meta.dirname, '..');
 
 /**
  * Kinds whose changes show otherwise: WorkloadEntries in the endpoints, and at the addresses of the proxy; RequestAuthentications
- * in the policies, with their keys, that select the proxy.
+ * in the policies, with their keys, that select the proxy; EnvoyFilters in the patches.
  */
-const SHOWN_OTHERWISE = ['WorkloadEntry', 'RequestAuthentication'];
+const SHOWN_OTHERWISE = ['EnvoyFilter', 'WorkloadEntry', 'RequestAuthentication'];
 
 it('compares every kind that is read when a node is compiled', () => {
   const files = readdirSync(COMPILE, { recursive: true, encoding: 'utf8' }).filter(

@@ -30,6 +30,7 @@ import {
 } from '../security/request-authentication.ts';
 import { proxySettings } from '../sidecar/http-manager.ts';
 import { wildcard } from '../sidecar/inbound.ts';
+import { additionsOf } from './additions.ts';
 import { type AllLayers, DERIVATIONS, dnsLayers } from './derived-types.ts';
 import { eagerOf } from './eager.ts';
 import { noteNotCompiled } from './not-compiled.ts';
@@ -248,7 +249,8 @@ function* compileAt(place: Place): Work<CompiledPlace> {
   }
   const own = joinedParts(made);
   const notes = [...own.notes];
-  let layers = allLayers(own, clusters);
+  const added = additionsOf(place, allLayers(own, clusters));
+  let layers = added.layers;
   for (const derive of DERIVATIONS) {
     const derived = yield* derive(place, layers);
     layers = { ...layers, ...derived.layers };
@@ -259,6 +261,8 @@ function* compileAt(place: Place): Work<CompiledPlace> {
   const sets = Object.fromEntries(RESOURCE_TYPES.map((type) => [type, new ResourceSet(layers[type])]));
   const errors = [
     ...own.errors,
+    ...added.findings,
+    ...place.patches.flatMap(({ findings = [] }) => findings),
     ...routeFindings({ forms: place.scope.routes }),
     ...sidecarFindings(place.view, place.proxy),
     ...aliasFindings({

@@ -7,6 +7,7 @@ import { namespaceOf } from '../../mesh/fields.ts';
  * - `PolicyFailsClosed`: a part of an AuthorizationPolicy cannot be evaluated; what it concerns is denied.
  * - `RuleWithoutEffect`: a rule is left out, because what it refers to is missing or no request can match it.
  * - `PatchLeftOut`: a patch whose result is not valid is not applied.
+ * - `FilterMissing`: proxies do not have a filter that a patch adds; what would pass it is refused.
  * - `KeysNotAvailable`: tokens that a rule is for are refused, because the keys of their issuer are not there.
  * - `EndpointUnreachable`: an endpoint of a service is called by no proxy, or not by all.
  * - `FieldWithoutEffect`: something written that has no effect, or another one than in Istio.
@@ -16,6 +17,7 @@ export const FINDING_REASONS = [
   'PolicyFailsClosed',
   'RuleWithoutEffect',
   'PatchLeftOut',
+  'FilterMissing',
   'KeysNotAvailable',
   'EndpointUnreachable',
   'FieldWithoutEffect',

@@ -9,6 +9,8 @@ export interface Origin {
   readonly service?: MeshService | undefined;
   /** Service port, or the port a listener or route configuration is for. */
   readonly port?: number | undefined;
+  /** The services that an inbound cluster serves. */
+  readonly hosts?: readonly string[] | undefined;
   /** The VirtualService or Gateway that shaped it. */
   readonly owner?: Resource | undefined;
 }

@@ -20,6 +20,22 @@ export interface Patch {
    * @throws Error where it cannot be applied; the message says why, and the patch is left out of this resource
    */
   readonly change: { readonly [T in ResourceType]?: Change<T> };
+  /** Resources that it adds to those that are made. */
+  readonly adds?: readonly Added[];
+  /** What is reported of it wherever a proxy has it. */
+  readonly findings?: readonly Finding[];
+  /** Why a resource that it changed cannot be sent; undefined: it can. Default: what Tulle's schemas say. */
+  readonly check?: (type: ResourceType, resource: XdsResource[ResourceType]) => string | undefined;
+}
+
+export interface Added<T extends ResourceType = ResourceType> {
+  readonly type: T;
+  readonly side: Origin['side'];
+  readonly resource: XdsResource[T];
+  /** Of the patch, for what is reported. */
+  readonly path: string;
+  /** Why it cannot be added; undefined: it can. */
+  readonly problem: string | undefined;
 }
 
 export type Change<T extends ResourceType> = (resource: XdsResource[T], origin: Origin) => XdsResource[T] | undefined;
@@ -99,7 +115,7 @@ function applied(patch: Patch, item: Produced, resource: XdsResource[ResourceTyp
   try {
     const next = change(resource, item.origin);
     if (next === undefined || next === resource) return { resource: next };
-    const violation = violationOf(item, next);
+    const violation = violationOf(item, next, patch.check ?? schemaViolation);
     return violation === undefined ? { resource: next } : { violation };
   } catch (error) {
     return { violation: error instanceof Error ? error.message : String(error) };
@@ -130,9 +146,17 @@ const finding = generator<LeftOut & { readonly others: boolean }, Finding>(
   }),
 );
 
-function violationOf({ type, resource }: Produced, next: XdsResource[ResourceType]): string | undefined {
+function violationOf(
+  { type, resource }: Produced,
+  next: XdsResource[ResourceType],
+  check: NonNullable<Patch['check']>,
+): string | undefined {
   if (resourceName(type, next) !== resourceName(type, resource)) return 'a patch cannot rename a resource';
-  const parsed = SCHEMAS[type].safeParse(next);
-  const issue = parsed.error?.issues[0];
+  return check(type, next);
+}
+
+/** What Tulle's schemas say against a resource. */
+export function schemaViolation(type: ResourceType, resource: XdsResource[ResourceType]): string | undefined {
+  const issue = SCHEMAS[type].safeParse(resource).error?.issues[0];
   return issue && `${issue.path.join('.')}: ${issue.message}`;
 }

@@ -69,6 +69,10 @@ export interface ProxyView {
   capturesDns: boolean;
   /** HTTP10 of the node's metadata: it serves HTTP/1.0, whatever its ProxyConfig says. */
   acceptsHttp10: boolean;
+  /** ISTIO_VERSION of the node's metadata; '' unknown. */
+  istioVersion: string;
+  /** The node's metadata as far as it is kept, for EnvoyFilters that ask for some. */
+  metadata: NodeMetadata;
   /** PROXY_CONFIG of the node's metadata; undefined: it has none, or one that cannot be read. */
   ownConfig: MeshProxyConfig | undefined;
 }
@@ -128,6 +132,8 @@ export function proxyOf(view: MeshView, node: Node, types: ReadonlyMap<string, P
     choosesAlpn: isTulle,
     capturesDns: isSwitchedOn(text(metadata['DNS_CAPTURE'])),
     acceptsHttp10: isSwitchedOn(text(metadata['HTTP10'])),
+    istioVersion: text(metadata['ISTIO_VERSION']) ?? '',
+    metadata,
     ownConfig: ownConfigOf(metadata['PROXY_CONFIG']),
   };
 }

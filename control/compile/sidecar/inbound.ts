@@ -191,6 +191,7 @@ function inboundClusters(input: Inbound, ports: readonly InboundPort[]): Produce
     produced('clusters', withMeshKeepalive(input.settings, inboundClusterOf(input, item)), {
       side: 'inbound',
       port: item.servicePort,
+      hosts: item.services.map(({ host }) => host),
     }),
   );
 }

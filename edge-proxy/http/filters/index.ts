@@ -9,6 +9,7 @@ import { grpcStats } from './grpc-stats/index.ts';
 import { grpcWeb } from './grpc-web/index.ts';
 import { istioStats } from './istio-stats/index.ts';
 import { jwtAuthn } from './jwt-authn/index.ts';
+import { missing } from './missing/index.ts';
 import { peerMetadata } from './peer-metadata/index.ts';
 import { rbac } from './rbac/index.ts';
 import { router } from './router/index.ts';
@@ -25,6 +26,7 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   grpcWeb,
   istioStats,
   jwtAuthn,
+  missing,
   peerMetadata,
   rbac,
   router,

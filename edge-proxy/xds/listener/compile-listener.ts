@@ -3,6 +3,7 @@
 import { LISTEN_VARIABLE } from '../../../shared/join/capture-ports.ts';
 import { unixAddress } from '../../../shared/match/unix-address.ts';
 import type { NetworkExtAuthz } from '../../../shared/xds/filters/ext-authz.ts';
+import { MISSING_NETWORK_TYPE, type Missing } from '../../../shared/xds/filters/missing.ts';
 import { TUNNEL_FILTER_TYPE, type TunnelGateway } from '../../../shared/xds/filters/tunnel.ts';
 import type { Wasm } from '../../../shared/xds/filters/wasm.ts';
 import type { HttpConnectionManager } from '../../../shared/xds/http-connection-manager.ts';
@@ -65,6 +66,7 @@ export interface ListenerDeps {
   readonly compileNetworkWasm: (config: Wasm) => ConnectionFilter;
   /** Takes the connections of workloads behind NAT; absent: this proxy is no gateway of theirs. */
   readonly compileTunnels?: ((config: TunnelGateway) => Terminal) | undefined;
+  readonly compileNetworkMissing: (config: Missing) => ConnectionFilter;
   /** The subscribers to the requests of this connection manager: metrics, access log. */
   readonly requestObservers: (listener: Listener, config: HttpConnectionManager) => readonly RequestObserver[];
   /** The same for connections of this tcp_proxy. */
@@ -241,6 +243,8 @@ function connectionFilter({ name, typedConfig }: NetworkFilter, parts: ListenerD
       return parts.compileNetworkRbac(typedConfig as unknown as NetworkRbac, parts.admission.stats);
     case NETWORK_WASM:
       return parts.compileNetworkWasm(typedConfig as unknown as Wasm);
+    case MISSING_NETWORK_TYPE:
+      return parts.compileNetworkMissing(typedConfig as unknown as Missing);
     case EXT_AUTHZ: {
       const call = sideCalls(parts.clusters, sharedPool(parts.runtime), parts.runtime);
       return parts.compileNetworkExtAuthz(typedConfig as unknown as NetworkExtAuthz, call, parts.admission.stats);
