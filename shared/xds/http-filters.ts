@@ -7,8 +7,10 @@ import type { z } from 'zod';
 import { DnsCacheConfig } from './cluster.ts';
 import { FractionalPercent, RuntimeFractionalPercent, StringMatcher } from './core.ts';
 import { ExtAuthz } from './filters/ext-authz.ts';
+import { HeaderMutation, HeaderMutationPerRoute } from './filters/header-mutation.ts';
 import { STATS_TYPE, StatsConfig } from './filters/istio-stats.ts';
 import { JwtAuthentication, JwtPerRoute } from './filters/jwt-authn.ts';
+import { LocalRateLimit } from './filters/local-ratelimit.ts';
 import { MISSING_HTTP_TYPE, Missing } from './filters/missing.ts';
 import { Wasm } from './filters/wasm.ts';
 import { bool, duration, list, map, message, messageRequiring, nonEmpty, openAny, string, uint32 } from './message.ts';
@@ -102,6 +104,8 @@ export const FILTER_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'io.istio.http.peer_metadata.Config': PeerMetadata,
   [STATS_TYPE]: StatsConfig,
   [MISSING_HTTP_TYPE]: Missing,
+  'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit': LocalRateLimit,
+  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': HeaderMutation,
 };
 
 /** Messages of typed_per_filter_config that are read here. */
@@ -111,6 +115,8 @@ export const ROUTE_MESSAGES: Readonly<Record<string, z.ZodType>> = {
   'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': RbacPerRoute,
   'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': BufferPerRoute,
   'envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig': JwtPerRoute,
+  'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit': LocalRateLimit,
+  'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': HeaderMutationPerRoute,
 };
 
 export const FilterConfigAny = openAny(FILTER_MESSAGES);

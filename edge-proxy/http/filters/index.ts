@@ -7,8 +7,10 @@ import { extAuthz } from './ext-authz/index.ts';
 import { fault } from './fault/index.ts';
 import { grpcStats } from './grpc-stats/index.ts';
 import { grpcWeb } from './grpc-web/index.ts';
+import { headerMutation } from './header-mutation/index.ts';
 import { istioStats } from './istio-stats/index.ts';
 import { jwtAuthn } from './jwt-authn/index.ts';
+import { localRatelimit } from './local-ratelimit/index.ts';
 import { missing } from './missing/index.ts';
 import { peerMetadata } from './peer-metadata/index.ts';
 import { rbac } from './rbac/index.ts';
@@ -24,8 +26,10 @@ export const HTTP_FILTERS: readonly FilterDefinition[] = [
   fault,
   grpcStats,
   grpcWeb,
+  headerMutation,
   istioStats,
   jwtAuthn,
+  localRatelimit,
   missing,
   peerMetadata,
   rbac,

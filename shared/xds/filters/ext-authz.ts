@@ -91,7 +91,7 @@ export function statusOfCode(name: StatusCodeName): number {
 }
 
 /** envoy.type.v3.HttpStatus */
-const HttpStatus = message({
+export const HttpStatus = message({
   code: z.preprocess(
     (value) => (typeof value === 'number' ? (NAMES.get(value) ?? value) : value),
     z.enum(Object.keys(STATUS_CODES) as [StatusCodeName, ...StatusCodeName[]]),

@@ -4,6 +4,7 @@ import type { Case } from '../cases.ts';
 import type { StreamCase } from '../compare-tcp.ts';
 import { clients } from './theme-clients.ts';
 import { connects } from './theme-connect.ts';
+import { filters } from './theme-filters.ts';
 import { grpc } from './theme-grpc.ts';
 import { headers } from './theme-headers.ts';
 import { internalHeaders } from './theme-internal.ts';
@@ -50,4 +51,5 @@ export const THEMES: readonly Theme[] = [
   clients,
   internalHeaders,
   grpc,
+  filters,
 ];
