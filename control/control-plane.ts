@@ -1,5 +1,6 @@
 /** The control plane put together: store -> mesh -> compile -> discovery behind one TLS server, and the certificate authority. */
 import { chmod, readdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '../shared/log/log.ts';
 import { kindOf, kinds, validate } from '../shared/resources/index.ts';
@@ -56,6 +57,7 @@ import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
 import { type DiscoveryMode, DiscoveryService } from './discovery/service.ts';
 import type { SessionLimits } from './discovery/session-table.ts';
+import { type EventSettings, openMeshEvents } from './events/mesh-events.ts';
 import { tokenJudge } from './join/join-evidence.ts';
 import { openJoinPolicies } from './join/policy/join-policies.ts';
 import { ISSUER_KEYS, type IssuerKeysSettings, keepIssuerKeys } from './jwks/issuer-keys.ts';
@@ -127,6 +129,8 @@ export interface ControlPlaneOptions {
    * of its health. Default: CLEANUP_SECONDS.
    */
   workloadCleanup?: number;
+  /** How long Events live, and how many there may be. Default: EVENT_LIMITS. */
+  events?: EventSettings;
   /** How keys of token issuers are fetched. Default: ISSUER_KEYS. */
   issuerKeys?: Partial<IssuerKeysSettings>;
   /** Folder of what bare machines download (`npm run build`); absent: nothing can be downloaded. */
@@ -233,11 +237,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
     const view = mesh.current();
+    const happened = { store, keyOf: storeKeyOf, host: hostname(), onError: report };
+    const meshEvents = await openMeshEvents({ ...happened, ...options.events });
+    undo.splice(1, 0, () => meshEvents.stop());
     const status = new StatusWriter({
       store: leaderStore,
       leads: state === undefined,
       keyOf: storeKeyOf,
       onError: report,
+      onCondition: meshEvents.onCondition,
     });
     undo.splice(1, 0, () => status.close());
     await status.start();
@@ -273,7 +281,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     processMetrics(metrics);
     const audit = options.audit && (await openAuditLog(options.audit, { metrics, log }));
     if (audit) undo.splice(1, 0, () => audit.close());
-    const events = eventsTo(counted, controlLog(log, Date.now));
+    const events = eventsTo(counted, controlLog(log, Date.now), meshEvents.taker);
     const peers =
       records.replicaSecret === undefined
         ? undefined
@@ -345,6 +353,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       },
       graceMs,
       log,
+      events,
     });
     undo.splice(1, 0, () => rotation.stop());
     authority.onRotated(() => {
@@ -473,6 +482,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           await peers?.settled(mesh.current().revision, limitMs);
           return isSettled;
         },
+        events,
         report,
       }),
     );

@@ -9,6 +9,7 @@ import { NodeError, proxyOf } from '../compile/scope/proxy.ts';
 import type { MeshView } from '../mesh/view.ts';
 import { type Condition, conditionsOf, DRAINING, HEALTHY, isUnhealthy } from '../mesh/workload/workload-health.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
+import type { ControlEvents } from '../telemetry/events.ts';
 import { isRegistered } from '../workloads/workload-entry.ts';
 import type { ApiEnv, Caller } from './caller.ts';
 import { callersNode, checkNodeSize } from './caller-node.ts';
@@ -35,6 +36,7 @@ export interface WorkloadHealthOptions {
   readonly leave: (node: Node, serial: string | undefined) => Promise<boolean>;
   readonly settled: (isInView: (view: MeshView) => boolean, limitMs: number) => Promise<boolean>;
   readonly now?: () => Date;
+  readonly events?: Pick<ControlEvents, 'workloadHealth'>;
   readonly report?: (error: unknown) => void;
 }
 
@@ -115,7 +117,7 @@ async function drain(
   return others.length + (left ? 1 : 0);
 }
 
-type HealthCondition = Pick<Condition, 'status' | 'reason' | 'message'>;
+type HealthCondition = Pick<Condition, 'status' | 'reason'> & { readonly message: string };
 const HEALTHY_CONDITION: HealthCondition = { status: 'True', message: 'the workload answers its probe' };
 const UNHEALTHY_CONDITION: HealthCondition = { status: 'False', message: 'the workload does not answer its probe' };
 const DRAINING_CONDITION: HealthCondition = { status: 'False', reason: DRAINING, message: 'the proxy is stopping' };
@@ -134,7 +136,7 @@ async function write(options: WorkloadHealthOptions, entry: Resource, health: He
 
 /** A status that says so already is not written. */
 async function writeOnce(
-  { store, keyOf, now = () => new Date() }: WorkloadHealthOptions,
+  { store, keyOf, events, now = () => new Date() }: WorkloadHealthOptions,
   entry: Resource,
   health: HealthCondition,
 ) {
@@ -156,4 +158,8 @@ async function writeOnce(
     { ...(stored.status as object | undefined), conditions: [...others, condition] },
     { uid, resourceVersion },
   );
+  const { namespace, name } = key;
+  const { message } = health;
+  if (health.status !== 'True' || before)
+    events?.workloadHealth({ namespace, name, healthy: health.status === 'True', message });
 }

@@ -10,6 +10,7 @@ import { REJOIN_GRACE_SECONDS } from '../ca/life/sqlite-joins.ts';
 import { startControlPlane } from '../control-plane.ts';
 import type { DiscoveryMode } from '../discovery/service.ts';
 import type { SessionLimits } from '../discovery/session-table.ts';
+import type { EventSettings } from '../events/mesh-events.ts';
 import { parseAllowedHosts } from '../jwks/allowed-addresses.ts';
 import type { IssuerKeysSettings } from '../jwks/issuer-keys.ts';
 import type { HistorySettings } from '../store/history/history.ts';
@@ -45,6 +46,8 @@ export interface ControlFlags extends StoreFlags, AuditFlags, OidcFlags, UserCer
   maxSessionsPerNamespace: string;
   maxSessionsPerIdentity: string;
   workloadCleanupSeconds: string;
+  eventTtl: string;
+  maxEventsPerNamespace: string;
   maxConnections: string;
   tlsMinVersion: 'VersionTLS12' | 'VersionTLS13';
   maxConnectionsPerAddress: string;
@@ -94,6 +97,16 @@ function rejoinGrace({ rejoinGrace: text }: ControlFlags): number {
   const grace = seconds('--rejoin-grace', text);
   if (grace <= REJOIN_GRACE_SECONDS.max) return grace;
   throw new CliError(`--rejoin-grace ${text}: must be 0s to ${REJOIN_GRACE_SECONDS.max / 3600}h`);
+}
+
+/** Seconds: from an interval in which someone may look, to what a store bears. */
+const EVENT_TTL = { least: 10, most: 7 * 86_400 };
+
+function eventSettings({ eventTtl: text, maxEventsPerNamespace }: ControlFlags): EventSettings {
+  const ttlSeconds = seconds('--event-ttl', text);
+  if (ttlSeconds < EVENT_TTL.least || ttlSeconds > EVENT_TTL.most)
+    throw new CliError(`--event-ttl ${text}: must be 10s to 168h`);
+  return { ttlSeconds, perNamespace: countOf('--max-events-per-namespace', maxEventsPerNamespace) };
 }
 
 function countOf(flag: string, text: string): number {
@@ -228,6 +241,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
     identityLimits: limitsOf(flags),
     minTlsVersion: flags.tlsMinVersion === 'VersionTLS12' ? 'TLSv1.2' : 'TLSv1.3',
     workloadCleanup: workloadCleanup(flags),
+    events: eventSettings(flags),
     issuerKeys: issuerKeys(flags),
     audit,
     oidc: oidcOf(flags),

@@ -135,6 +135,8 @@ const control = program
     'from the moment that a registered machine has left to the removal of its WorkloadEntry (hand-written: of its health)',
     '10',
   )
+  .option('--event-ttl <duration>', 'how long Events are kept after their last write, as 1h', '1h')
+  .option('--max-events-per-namespace <number>', 'most Events of one namespace; the oldest go', '2000')
   .addOption(
     new Option('--tls-min-version <version>', 'oldest version of TLS that clients may use')
       .choices(['VersionTLS12', 'VersionTLS13'])

@@ -33,7 +33,7 @@ const CONFIGS = [
 /** Text of every page by its file name below docs/resources. */
 export function resourcePages(): Map<string, string> {
   const pages = new Map<string, string>([['README.md', index()]]);
-  for (const kind of kinds) pages.set(fileOf(kind.kind), kindPage(kind));
+  for (const kind of kinds) pages.set(fileOfKind(kind), kindPage(kind));
   for (const { name, schema, says } of CONFIGS) pages.set(fileOf(name), page(name, [says], describe(schema), ''));
   const metadata = { text: '', rules: [], shape: objectMeta() };
   const says = 'What every resource has under `metadata`. Annotations and labels of Istio keep their meaning.';
@@ -41,13 +41,15 @@ export function resourcePages(): Map<string, string> {
   return pages;
 }
 
+/** Two kinds of one name are the same in two groups. */
+const fileOfKind = ({ kind, group, stored }: Kind) => fileOf(stored ? `${kind}.${group}` : kind);
 const fileOf = (name: string) => `${name.toLowerCase()}.md`;
 
 function index(): string {
-  const row = (name: string, group: string, says: string) =>
-    `| [${name}](${fileOf(name)}) | ${group} | ${markdown(says)} |`;
-  const rows = kinds.map(({ kind, group, versions, description }) =>
-    row(kind, `${group || 'core'} ${versions.join(', ')}`, description),
+  const row = (name: string, group: string, says: string, file = fileOf(name)) =>
+    `| [${name}](${file}) | ${group} | ${markdown(says)} |`;
+  const rows = kinds.map((kind) =>
+    row(kind.kind, `${kind.group || 'core'} ${kind.versions.join(', ')}`, kind.description, fileOfKind(kind)),
   );
   return [
     '# Resources',

@@ -65,6 +65,27 @@ export function nextStatus(
   return conditions.length === 0 || sameJson(status, stored.status) ? undefined : status;
 }
 
+/** A condition as it is written. */
+export interface ConditionChange {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Conditions of this writer that say something else in `status` than in the stored one: another status, or another reason why not. */
+export function changedConditions(stored: Resource, status: Record<string, unknown>): readonly ConditionChange[] {
+  const before = new Map(conditionsOf(stored).map((condition) => [condition['type'], condition]));
+  const own = (objects(status['conditions']) as unknown as readonly ConditionChange[]).filter(({ type }) =>
+    CONDITION_TYPES.some((known) => known === type),
+  );
+  return own.filter((now) => {
+    const was = before.get(now.type);
+    if (was?.['status'] !== now.status) return was !== undefined || now.status !== 'True';
+    return now.status !== 'True' && (was['message'] !== now.message || was['reason'] !== now.reason);
+  });
+}
+
 function conditionOf(type: ConditionType, findings: readonly Finding[], generation: number) {
   if (findings.length === 0) return { type, status: 'True', ...RESOLVED[type], observedGeneration: generation };
   const reasons = FINDING_REASONS.filter((reason) => findings.some((finding) => finding.reason === reason));

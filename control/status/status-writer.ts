@@ -9,7 +9,7 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import type { Finding } from '../compile/output/finding.ts';
 import { resourceId } from '../mesh/mesh-resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
-import { CONDITION_TYPES, isViolated, nextStatus } from './conditions.ts';
+import { CONDITION_TYPES, type ConditionChange, changedConditions, isViolated, nextStatus } from './conditions.ts';
 import { FindingTable, type Reporter } from './finding-table.ts';
 
 export interface StatusTiming {
@@ -34,6 +34,8 @@ export interface StatusWriterOptions {
   readonly leads?: boolean;
   /** A status that could not be written; it is attempted again. */
   readonly onError?: (error: unknown) => void;
+  /** A condition that was written and says something else than before. */
+  readonly onCondition?: (resource: Resource, condition: ConditionChange) => void;
 }
 
 const TIMING: StatusTiming = { gatherMs: 100, clearMs: 2_000, inheritMs: 60_000, retryMs: 1_000 };
@@ -178,7 +180,9 @@ export class StatusWriter {
       const findings = this.table.of(id).filter(({ about }) => about.metadata.uid === uid);
       const now = this.options.now?.() ?? new Date();
       const status = nextStatus(stored, findings, { now, keep: this.inherited.has(id) ? 'Reconciled' : undefined });
-      if (status) await this.options.store.updateStatus(key, status, { uid, resourceVersion });
+      if (!status) return;
+      const written = await this.options.store.updateStatus(key, status, { uid, resourceVersion });
+      for (const change of changedConditions(stored, status)) this.options.onCondition?.(written, change);
     } catch (error) {
       this.failed(id, resource, error);
     }

@@ -57,6 +57,15 @@ export interface ControlEvents {
   pushed(event: { readonly node: string; readonly type: ResourceType; readonly resources: number }): void;
   /** A proxy refused resources (NACK). */
   rejected(event: { readonly node: string; readonly type: ResourceType; readonly reason: string }): void;
+  /** The health of a WorkloadEntry has become another one. */
+  workloadHealth(event: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly healthy: boolean;
+    readonly message: string;
+  }): void;
+  /** A change of the mesh's root has come to a phase. */
+  rotated(event: { readonly phase: 'announced' | 'issuing' | 'retired' }): void;
   /** Seconds from a change of the mesh to the answer that takes it to a proxy. */
   converged(seconds: number): void;
 }
@@ -75,6 +84,8 @@ const NAMES = [
   'disconnected',
   'pushed',
   'rejected',
+  'workloadHealth',
+  'rotated',
   'converged',
 ] as const satisfies readonly (keyof ControlEvents)[];
 

@@ -11,6 +11,8 @@ export interface PrinterColumn {
   counts?: readonly string[];
   /** The text of the column, where it is not the value at `jsonPath`. */
   print?: (resource: Resource) => string;
+  /** The text is a time, RFC 3339 or empty: its age is shown. */
+  isTime?: boolean;
   description: string;
   /** 0: always shown; 1: only with `-o wide`. */
   priority?: number;
@@ -19,6 +21,13 @@ export interface PrinterColumn {
 export interface Findings {
   violations: Violation[];
   warnings: Violation[];
+}
+
+/** How the resources of a kind are stored in the form of another one. */
+export interface StoredForm {
+  readonly group: string;
+  readonly toStored: (resource: Resource) => Resource;
+  readonly fromStored: (resource: Resource) => Resource;
 }
 
 export interface Kind<Body extends z.ZodType = z.ZodType> {
@@ -36,6 +45,10 @@ export interface Kind<Body extends z.ZodType = z.ZodType> {
   readonly names?: 'path-segment';
   /** The mesh does not see its resources: they are about the control API itself. */
   readonly isForApiOnly?: boolean;
+  /** The resources are stored as those of a kind of the same plural in another group: one store behind both. */
+  readonly stored?: StoredForm;
+  /** `columns` are the whole table: there is no name before them and no age behind. */
+  readonly hasOwnTable?: boolean;
   /** The fields beside apiVersion, kind and metadata: `{spec, status}` for Istio kinds, `{data, type …}` for a Secret. */
   readonly body: Body;
   /** Rules beyond the schema. Called only with a body the schema accepted. Never throws. */

@@ -10,6 +10,8 @@ import { service } from './kinds/core/service.ts';
 import { serviceAccount } from './kinds/core/service-account.ts';
 import { destinationRule } from './kinds/destination-rule.ts';
 import { envoyFilter } from './kinds/envoy-filter.ts';
+import { coreEvent } from './kinds/events/core-event.ts';
+import { event } from './kinds/events/event.ts';
 import { gateway } from './kinds/gateway.ts';
 import { peerAuthentication } from './kinds/peer-authentication.ts';
 import { proxyConfig } from './kinds/proxy-config.ts';
@@ -53,6 +55,8 @@ const KINDS = {
   ServiceAccount: serviceAccount,
   Secret: secret,
   ConfigMap: configMap,
+  Event: coreEvent,
+  'Event.events.k8s.io': event,
   Role: role,
   ClusterRole: clusterRole,
   RoleBinding: roleBinding,

@@ -39,6 +39,7 @@ const MESH_GROUPS = [
 ];
 const CORE = ['services', 'configmaps', 'serviceaccounts'];
 const SLICES = 'discovery.k8s.io';
+const EVENTS = 'events.k8s.io';
 
 const meshRules = (verbs: readonly string[]): PolicyRule[] =>
   Object.entries(MESH).map(([group, resources]) => ({ apiGroups: [group], resources, verbs }));
@@ -50,6 +51,7 @@ const withStatus = (resources: readonly string[]) => resources.flatMap((each) =>
 const VIEW: PolicyRule[] = [
   { apiGroups: [''], resources: [...withHistory([...CORE, 'namespaces']), 'events'], verbs: READ },
   { apiGroups: [SLICES], resources: withHistory(['endpointslices']), verbs: READ },
+  { apiGroups: [EVENTS], resources: ['events'], verbs: READ },
   ...MESH_GROUPS.map((group) => ({ apiGroups: [group], resources: ['*'], verbs: READ })),
   { apiGroups: [CONTROL_GROUP], resources: ['proxies'], verbs: READ },
 ];
@@ -58,6 +60,7 @@ const EDIT: PolicyRule[] = [
   { apiGroups: [''], resources: [...CORE, 'secrets', 'events'], verbs: WRITE },
   { apiGroups: [''], resources: ['serviceaccounts/token'], verbs: ['create'] },
   { apiGroups: [SLICES], resources: ['endpointslices'], verbs: WRITE },
+  { apiGroups: [EVENTS], resources: ['events'], verbs: WRITE },
   ...meshRules(WRITE),
 ];
 const ADMIN: PolicyRule[] = [
@@ -75,6 +78,7 @@ const MESH_ADMIN: PolicyRule[] = [
   { apiGroups: [''], resources: [...CORE, 'namespaces'].map((each) => `${each}/history`), verbs: ['get'] },
   { apiGroups: [SLICES], resources: ['endpointslices'], verbs: [...READ, ...WRITE] },
   { apiGroups: [SLICES], resources: ['endpointslices/history'], verbs: ['get'] },
+  { apiGroups: [EVENTS], resources: ['events'], verbs: [...READ, ...WRITE] },
   {
     apiGroups: [CONTROL_GROUP],
     resources: [

@@ -5,11 +5,11 @@
  */
 import { describeResource } from '../../../shared/resources/describe/resource-description.ts';
 import { type Kind, kindKey, type PrinterColumn } from '../../../shared/resources/kind.ts';
-import { hasStatus } from '../resources/kinds.ts';
+import { hasStatus, isBuiltIn } from '../resources/kinds.ts';
 import { type Json, openApiSchema } from './openapi-schema.ts';
 
 /** Kinds that Kubernetes does not have itself. */
-export const isCustom = ({ group }: Pick<Kind, 'group'>): boolean => group !== '' && !group.endsWith('.k8s.io');
+export const isCustom = (kind: Pick<Kind, 'group'>): boolean => !isBuiltIn(kind);
 
 /** The version that Kubernetes stores; default: the first one. As in Istio's CRDs, since it cannot simply be changed in a cluster. */
 const STORED: Readonly<Record<string, string>> = { 'telemetries.telemetry.istio.io': 'v1alpha1' };

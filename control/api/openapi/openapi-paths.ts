@@ -1,6 +1,6 @@
 /** The paths of a kind in OpenAPI: what `resources.ts` answers, with the parameters it reads. */
 import type { Kind } from '../../../shared/resources/kind.ts';
-import { hasStatus, isDeletedTogether } from '../resources/kinds.ts';
+import { hasStatus, isBuiltIn, isDeletedTogether } from '../resources/kinds.ts';
 import { historyOperation, historySchemas } from './openapi-history.ts';
 import type { Json } from './openapi-schema.ts';
 
@@ -50,7 +50,7 @@ export function pathsOf(kind: Kind, version: string, schema: string): Json {
   const scope = kind.namespaced ? [place('namespace', 'Namespace of the resources.')] : [];
   const item = [...scope, place('name', `Name of the ${kind.kind}.`)];
   const operation = operationsOf(kind, version, schema);
-  const patches = kind.group === '' ? [...PATCHES, CORE_PATCH] : PATCHES;
+  const patches = isBuiltIn(kind) ? [...PATCHES, CORE_PATCH] : PATCHES;
   return {
     ...(kind.namespaced
       ? { [`${root}/${kind.plural}`]: { get: operation('list', { suffix: 'ForAllNamespaces' }) } }

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { describeResource } from '../../../shared/resources/describe/resource-description.ts';
 import type { Kind } from '../../../shared/resources/kind.ts';
-import { apiVersionOf } from '../resources/kinds.ts';
+import { apiVersionOf, isBuiltIn } from '../resources/kinds.ts';
 import { listSchema, metaSchemas, pathsOf } from './openapi-paths.ts';
 import { type Json, namedSchemas, openApiSchema } from './openapi-schema.ts';
 
@@ -61,7 +61,7 @@ function schemaOf(kind: Kind, version: string): Json {
   const schema = openApiSchema(describeResource(kind, version));
   return {
     // Other kinds have no strategic merge patch.
-    ...(kind.group === '' ? (withPatchMarks(schema) as Json) : schema),
+    ...(isBuiltIn(kind) ? (withPatchMarks(schema) as Json) : schema),
     'x-kubernetes-group-version-kind': [groupVersionKind(kind, version)],
   };
 }

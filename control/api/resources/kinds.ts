@@ -40,12 +40,15 @@ export function findTarget(kinds: readonly Kind[], params: Record<string, string
   return { kind, version, apiVersion: apiVersionOf(group, version), namespace, name };
 }
 
+/** The group that the kind is stored in. */
+const storedGroup = ({ group, stored }: Kind): string => stored?.group ?? group;
+
 export function keyOf({ kind, namespace, name }: Target): ResourceKey {
-  return { group: kind.group, plural: kind.plural, namespace, name };
+  return { group: storedGroup(kind), plural: kind.plural, namespace, name };
 }
 
 export function selectionOf({ kind, namespace }: Target): Selection {
-  const selected = { kind: { group: kind.group, plural: kind.plural } };
+  const selected = { kind: { group: storedGroup(kind), plural: kind.plural } };
   return namespace === '' ? selected : { ...selected, namespace };
 }
 
@@ -54,15 +57,20 @@ export function hasStatus({ body }: { readonly body?: Kind['body'] }): boolean {
   return body !== undefined && 'shape' in body && Object.hasOwn(body.shape as object, 'status');
 }
 
-/** The resource in the requested version. */
+/** A stored resource in the requested group and version. */
 export function inVersion(target: Target, resource: Resource): Resource {
-  return { ...resource, apiVersion: target.apiVersion };
+  const { stored } = target.kind;
+  return { ...(stored ? stored.fromStored(resource) : resource), apiVersion: target.apiVersion };
 }
 
-/** The resource in its storage version. */
+/** The resource as it is stored. */
 export function inStoredVersion({ kind }: Target, resource: Resource): Resource {
+  if (kind.stored) return kind.stored.toStored(resource);
   return { ...resource, apiVersion: apiVersionOf(kind.group, kind.versions[0] ?? '') };
 }
+
+/** Whether the kind is one of Kubernetes' own, and not of a CustomResourceDefinition: it takes strategic merge patches. */
+export const isBuiltIn = ({ group }: Pick<Kind, 'group'>): boolean => group === '' || group.endsWith('.k8s.io');
 
 /** Kinds that Kubernetes deletes one by one only. */
 export const isDeletedTogether = ({ group, kind }: Pick<Kind, 'group' | 'kind'>): boolean =>

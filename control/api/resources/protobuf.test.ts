@@ -122,6 +122,34 @@ describe('protobuf bodies', () => {
       201,
       { spec: { ports: [{ name: 'http', port: 80, targetPort: 'web' }], selector: { app: 'a' }, type: 'ClusterIP' } },
     ]);
+    const seen = encode([1, 1767323045]);
+    const about = encode([1, 'Pod'], [2, 'shop'], [3, 'web'], [4, 'u-1'], [5, 'v1'], [6, ''], [7, '']);
+    // As client-go's recorder sends it.
+    const event = await post(
+      '/api/v1/namespaces/shop/events',
+      enveloped(
+        'Event',
+        encode(
+          [1, meta('web.1')],
+          [2, about],
+          [3, 'Pulled'],
+          [4, 'image is there'],
+          [5, encode([1, 'kubelet'], [2, ''])],
+          [6, seen],
+          [7, seen],
+          [8, 1],
+          [9, 'Normal'],
+          [10, encode()],
+          [12, ''],
+          [14, 'kubelet'],
+          [15, ''],
+        ),
+      ),
+    );
+    expect([event.status, await event.json()]).toMatchObject([
+      201,
+      { involvedObject: { name: 'web', uid: 'u-1' }, count: 1, firstTimestamp: '2026-01-02T03:04:05Z' },
+    ]);
     const pod = await post('/api/v1/namespaces/shop/services', enveloped('Pod', encode([1, meta('a')])));
     expect([pod.status, await pod.json()]).toMatchObject([
       415,

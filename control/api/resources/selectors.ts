@@ -67,27 +67,28 @@ function label(resource: Resource, key: string): string | undefined {
   return labels && Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
-/** Fields that core kinds are selected by beside name and namespace, as in Kubernetes; values are texts. */
-const FIELDS: Readonly<Record<string, readonly string[]>> = {
-  Namespace: ['status.phase'],
-  Secret: ['type'],
-  Service: ['spec.clusterIP', 'spec.type'],
-  Event: [
-    'involvedObject.kind',
-    'involvedObject.namespace',
-    'involvedObject.name',
-    'involvedObject.uid',
-    'involvedObject.apiVersion',
-    'involvedObject.resourceVersion',
-    'involvedObject.fieldPath',
-    'reason',
-    'reportingComponent',
-    'source',
-    'type',
-  ],
+/** A field that resources are selected by: its path in the stored form, or what gives its text. */
+type Selected = string | ((resource: Resource) => string);
+
+const same = (...fields: readonly string[]): Record<string, Selected> => Object.fromEntries(fields.map((f) => [f, f]));
+const REFERENCE = ['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'];
+const referenceAs = (name: string): Record<string, Selected> =>
+  Object.fromEntries(REFERENCE.map((field) => [`${name}.${field}`, `involvedObject.${field}`]));
+const sourceOf = (resource: Resource): string =>
+  textAt(resource, ['source', 'component']) || textAt(resource, ['reportingComponent']);
+
+/** By kind and group: fields beside name and namespace, as in Kubernetes. */
+const FIELDS: Readonly<Record<string, Readonly<Record<string, Selected>>>> = {
+  'Namespace.': same('status.phase'),
+  'Secret.': same('type'),
+  'Service.': same('spec.clusterIP', 'spec.type'),
+  'Event.': { ...referenceAs('involvedObject'), ...same('reason', 'reportingComponent', 'type'), source: sourceOf },
+  'Event.events.k8s.io': {
+    ...referenceAs('regarding'),
+    ...same('reason', 'type'),
+    reportingController: 'reportingComponent',
+  },
 };
-/** Values of fields that are not a text at their path. */
-const VALUES: Readonly<Record<string, string>> = { source: 'source.component' };
 
 function parseFieldTerm(kind: Pick<Kind, 'group' | 'kind'>, term: string): { matches: Matches; changeable: boolean } {
   const match = /^([^=!\s]+)\s*(==|=|!=)\s*((?:[^=!\s\\]|\\.)*)$/.exec(term);
@@ -95,11 +96,12 @@ function parseFieldTerm(kind: Pick<Kind, 'group' | 'kind'>, term: string): { mat
   const [, field = '', operator, escaped = ''] = match;
   const value = escaped.replace(/\\(.)/g, '$1');
   const named = field === 'metadata.name' || field === 'metadata.namespace';
-  const core = kind.group === '' || kind.group === 'events.k8s.io' ? FIELDS[kind.kind] : undefined;
-  if (!named && !core?.includes(field)) throw badRequest(unknownField(kind, field));
-  const path = (VALUES[field] ?? field).split('.');
+  const selected = named ? field : FIELDS[`${kind.kind}.${kind.group}`]?.[field];
+  if (selected === undefined) throw badRequest(unknownField(kind, field));
+  const path = typeof selected === 'string' ? selected.split('.') : [];
+  const textOf = typeof selected === 'string' ? (resource: Resource) => textAt(resource, path) : selected;
   const negated = operator === '!=';
-  return { matches: (resource) => (textAt(resource, path) === value) !== negated, changeable: !named };
+  return { matches: (resource) => (textOf(resource) === value) !== negated, changeable: !named };
 }
 
 /** Kubernetes' wording, which differs between its own kinds and those of CRDs. */

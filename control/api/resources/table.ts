@@ -1,6 +1,7 @@
 /** What `kubectl get` prints: `Table` of meta.k8s.io/v1, from a kind's printer columns. */
 
 import { escapeText } from '../../../shared/log/escape.ts';
+import { age } from '../../../shared/resources/describe/age.ts';
 import { CONDITION, hasConditions, violatedConditions } from '../../../shared/resources/describe/condition-column.ts';
 import { printedValue } from '../../../shared/resources/describe/printed-value.ts';
 import type { Kind, PrinterColumn } from '../../../shared/resources/kind.ts';
@@ -62,7 +63,7 @@ export function toTable(
       ({ name, type, description, priority }) => ({
         name,
         type,
-        format: name === 'Name' ? 'name' : '',
+        format: name === 'Name' && !kind.hasOwnTable ? 'name' : '',
         description,
         priority: priority ?? 0,
       }),
@@ -76,7 +77,8 @@ export function toTable(
   };
 }
 
-function columnsOf(kind: Kind): PrinterColumn[] {
+function columnsOf(kind: Kind): readonly PrinterColumn[] {
+  if (kind.hasOwnTable) return kind.columns;
   const own = kind.columns.filter((column) => column.name !== 'Name');
   return [nameColumn, ...own, ...(own.some((column) => column.name === 'Age') ? [] : [ageColumn])];
 }
@@ -88,22 +90,9 @@ function partial({ metadata }: Resource): unknown {
 function cell(column: PrinterColumn, resource: Resource, now: Date): unknown {
   const value = printedValue(column, resource);
   if (value === undefined || value === null) return null;
-  if (column.type === 'date') return age(String(value), now);
+  if (column.isTime && value === '') return '<unknown>';
+  if (column.type === 'date' || column.isTime) return age(String(value), now);
   return typeof value === 'object' ? JSON.stringify(value) : value;
-}
-
-/** As kubectl prints durations: `42s`, `7m30s`, `5h`, `3d`. */
-function age(timestamp: string, now: Date): string {
-  const seconds = Math.max(0, Math.floor((now.getTime() - Date.parse(timestamp)) / 1000));
-  if (Number.isNaN(seconds)) return '<invalid>';
-  const minutes = Math.floor(seconds / 60);
-  const hours = Math.floor(minutes / 60);
-  if (seconds < 120) return `${seconds}s`;
-  if (minutes < 10) return seconds % 60 === 0 ? `${minutes}m` : `${minutes}m${seconds % 60}s`;
-  if (minutes < 180) return `${minutes}m`;
-  if (hours < 48) return `${hours}h`;
-  const days = Math.floor(hours / 24);
-  return days < 730 ? `${days}d` : `${Math.floor(days / 365)}y`;
 }
 
 /** kubectl writes cells to terminals. */

@@ -8,7 +8,7 @@ import { asObject, isObject, mediaType, parseBody, readObject, readText } from '
 import { type Admitted, admit } from './admission.ts';
 import { answer, mustGet, withStoreErrors } from './answer.ts';
 import { fieldPolicy } from './field-validation.ts';
-import { inVersion, keyOf, type Target } from './kinds.ts';
+import { inVersion, isBuiltIn, keyOf, type Target } from './kinds.ts';
 import { mustTakeContent } from './lifecycle/namespace.ts';
 import { keepManaged } from './lifecycle/pretend.ts';
 import { finishesDeletion, mustNotAddFinalizers } from './lifecycle/update.ts';
@@ -92,7 +92,7 @@ export function patchFunction(
   type: string,
   further: readonly string[] = [],
 ): (target: unknown, body: unknown) => unknown {
-  const accepted = Object.keys(patchTypes).filter((each) => target.kind.group === '' || !each.includes('strategic'));
+  const accepted = Object.keys(patchTypes).filter((each) => isBuiltIn(target.kind) || !each.includes('strategic'));
   if (!accepted.includes(type)) throw unsupportedMediaType([...accepted, ...further]);
   return patchTypes[type as keyof typeof patchTypes];
 }

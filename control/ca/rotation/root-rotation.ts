@@ -3,6 +3,7 @@
  * trusted until no certificate of it is valid any more. A restart continues where the last process was.
  */
 import type { Log } from '../../../shared/log/log.ts';
+import type { ControlEvents } from '../../telemetry/events.ts';
 import type { RootRotation, RotationShown } from '../authority.ts';
 
 /** A proxy that lost the control plane is back within this: it counts as connected again. */
@@ -22,6 +23,7 @@ export interface RotationDriverOptions {
   readonly settleMs?: number;
   readonly now?: () => number;
   readonly log: Log;
+  readonly events?: Pick<ControlEvents, 'rotated'>;
 }
 
 export interface CaShown extends RotationShown {
@@ -53,6 +55,7 @@ export class RotationDriver {
     await this.#options.roots.announce();
     this.#since = this.#now();
     this.#options.log('ca: a new root is made and distributed; it issues once every connected proxy has it', 'info');
+    this.#options.events?.rotated({ phase: 'announced' });
     await this.#options.changed();
     this.#schedule();
     return this.show();
@@ -62,6 +65,7 @@ export class RotationDriver {
   async retire(force: boolean): Promise<CaShown> {
     await this.#options.roots.retire(force);
     this.#options.log('ca: the old root is not trusted any more', 'info');
+    this.#options.events?.rotated({ phase: 'retired' });
     await this.#options.changed();
     return this.show();
   }
@@ -96,11 +100,12 @@ export class RotationDriver {
     if (this.#working || this.#options.leads?.() === false) return;
     this.#working = true;
     try {
-      const { roots, graceMs, behind, changed, log, settleMs = SETTLE_MS } = this.#options;
+      const { roots, graceMs, behind, changed, log, events, settleMs = SETTLE_MS } = this.#options;
       const { phase, oldValidUntil = 0 } = roots.show();
       if (phase === 'announced' && this.#now() >= this.#since + settleMs && behind().length === 0) {
         await roots.issueByNext();
         log('ca: the new root issues now; the old one stays trusted until its certificates have expired', 'info');
+        events?.rotated({ phase: 'issuing' });
         await changed();
       } else if (phase === 'issuing' && this.#now() > oldValidUntil + graceMs) await this.retire(false);
     } finally {

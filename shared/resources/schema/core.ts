@@ -98,7 +98,7 @@ export const ServiceBody = z.strictObject({
   status: status(),
 });
 
-const ObjectReference = atomic(
+export const ObjectReference = atomic(
   object({
     apiVersion: string().describe('API version of the object.'),
     kind: string().describe('Kind of the object.'),

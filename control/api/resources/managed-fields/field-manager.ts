@@ -2,7 +2,7 @@
 import type { Resource } from '../../../../shared/resources/resource.ts';
 import { sameJson } from '../../../store/stamp.ts';
 import { isObject } from '../../server/body.ts';
-import { apiVersionOf, type Target } from '../kinds.ts';
+import { apiVersionOf, inVersion, type Target } from '../kinds.ts';
 import { ApiError, badRequest, invalid } from '../status.ts';
 import { conflictStatus } from './conflict-status.ts';
 import { has, setOf } from './field-set.ts';
@@ -44,8 +44,8 @@ export function trackUpdate({ target, live, written, given, manager }: Update): 
   const managers = givenManagers(target, given) ?? (live ? managersOf(live) : NONE);
   if (live && (managers.size === 0 || isReset(given))) return withManagers(written, NONE);
   const owners = ownersAfterUpdate(rulesOf(target), {
-    live: live ? contentOf(live) : {},
-    written: contentOf(written),
+    live: live ? contentOf(inVersion(target, live)) : {},
+    written: contentOf(inVersion(target, written)),
     managers,
     writer: writerOf(target, manager, 'Update'),
     now: timestamp(),
@@ -106,7 +106,7 @@ function mergedBy(application: Application, rules: Rules, applied: unknown): { v
   const now = timestamp();
   const managers = live ? knownOrFirst(target, live, rules, now) : NONE;
   const writer = writerOf(target, manager, 'Apply');
-  const liveContent = live ? contentOf(live) : {};
+  const liveContent = live ? contentOf(inVersion(target, live)) : {};
   const merge = (force: boolean) =>
     applyConfiguration(rules, { live: liveContent, applied, managers, writer, now, force }, sameJson);
   try {
@@ -125,7 +125,7 @@ function knownOrFirst(target: Target, live: Resource, rules: Rules, now: string)
   const managers = managersOf(live);
   if (managers.size > 0) return joinOldUpdaters(managers);
   const writer = writerOf(target, BEFORE_FIRST_APPLY, 'Update');
-  return ownersAfterUpdate(rules, { live: {}, written: contentOf(live), managers, writer, now });
+  return ownersAfterUpdate(rules, { live: {}, written: contentOf(inVersion(target, live)), managers, writer, now });
 }
 
 function mustBeMergeable(target: Target, rules: Rules, content: unknown): void {
