@@ -33,6 +33,7 @@ import { proxyConfigRoutes } from './api/proxy-config.ts';
 import { rejoinRoutes } from './api/rejoin.ts';
 import { Peers } from './api/replicas/peers.ts';
 import { replicaRoutes } from './api/replicas/replica-routes.ts';
+import { owningStatus } from './api/resources/managed-fields/owning-status.ts';
 import { OpenWatches } from './api/resources/open-watches.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { IdentityLimits, type IdentityLimitsSettings } from './api/server/identity-limits.ts';
@@ -172,7 +173,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
   const opened = await openStore(join(data, 'resources.sqlite'), options.etcd, options);
-  const { store, leaderStore, state, leadership, replicas } = opened;
+  const { state, leadership, replicas } = opened;
+  const [store, leaderStore] = [owningStatus(opened.store, kindOf), owningStatus(opened.leaderStore, kindOf)];
   const undo: (() => unknown)[] = [() => opened.close()];
   try {
     await createInitialNamespaces(store);

@@ -25,6 +25,7 @@ import {
   type ResourceKey,
   type ResourceStore,
   type Selection,
+  type StatusWrite,
   StoreError,
   type WatchEvent,
 } from './store.ts';
@@ -141,12 +142,12 @@ export class EmbeddedStore implements ResourceStore {
     });
   }
 
-  updateStatus(key: ResourceKey, status: unknown, precondition?: Precondition): Promise<Resource> {
+  updateStatus(key: ResourceKey, status: unknown, write?: StatusWrite): Promise<Resource> {
     const copy = structuredClone(status);
     return this.write(() => {
       const stored = this.mustRead(key);
       const revision = this.backend.revision() + 1;
-      const updated = stampStatus(key, stored, copy, { revision, precondition });
+      const updated = stampStatus(key, stored, copy, { revision, write });
       return updated ? this.commit('MODIFIED', key, updated, revision) : stored;
     });
   }

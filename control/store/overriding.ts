@@ -7,7 +7,7 @@ export function overriding(store: ResourceStore, methods: Partial<ResourceStore>
     list: (selection) => store.list(selection),
     create: (key, resource, author) => store.create(key, resource, author),
     update: (key, resource, author) => store.update(key, resource, author),
-    updateStatus: (key, status, precondition) => store.updateStatus(key, status, precondition),
+    updateStatus: (key, status, write) => store.updateStatus(key, status, write),
     delete: (key, precondition, author) => store.delete(key, precondition, author),
     history: (key) => store.history(key),
     watch: (selection, fromRevision, signal) => store.watch(selection, fromRevision, signal),

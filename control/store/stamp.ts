@@ -1,6 +1,6 @@
 /** What the store itself writes into metadata: uid, creationTimestamp, generation, resourceVersion. Pure functions. */
 import type { ObjectMeta, Resource } from '../../shared/resources/resource.ts';
-import { type Precondition, type ResourceKey, StoreError } from './store.ts';
+import { type Precondition, type ResourceKey, type StatusWrite, StoreError } from './store.ts';
 
 export interface Stamp {
   revision: number;
@@ -69,11 +69,17 @@ export function stampStatus(
   key: ResourceKey,
   stored: Resource,
   status: unknown,
-  { revision, precondition }: { revision: number; precondition: Precondition | undefined },
+  { revision, write }: { revision: number; write: StatusWrite | undefined },
 ): Resource | undefined {
-  checkPrecondition(key, stored, precondition);
+  checkPrecondition(key, stored, write);
   if (sameJson(stored.status, status)) return undefined;
-  return withStatus({ ...stored, metadata: { ...stored.metadata, resourceVersion: String(revision) } }, status);
+  const next = withStatus({ ...stored, metadata: { ...stored.metadata, resourceVersion: String(revision) } }, status);
+  return write?.owners ? withOwners(next, write.owners(stored, next)) : next;
+}
+
+function withOwners(resource: Resource, managedFields: unknown[] | undefined): Resource {
+  const { managedFields: _, ...metadata } = resource.metadata;
+  return { ...resource, metadata: managedFields === undefined ? metadata : { ...metadata, managedFields } };
 }
 
 function withStatus(resource: Resource, status: unknown): Resource {

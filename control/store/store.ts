@@ -16,6 +16,15 @@ export interface Precondition {
   uid?: string | undefined;
 }
 
+/** A write of a status. */
+export interface StatusWrite extends Precondition {
+  /**
+   * `metadata.managedFields` after the write, made in its transaction from the resource as it is stored and as it will be;
+   * undefined: none. Default: they stay as they are stored.
+   */
+  owners?: ((stored: Resource, next: Resource) => unknown[] | undefined) | undefined;
+}
+
 export interface Selection {
   /** Absent: every kind. */
   kind?: { group: string; plural: string };
@@ -62,12 +71,12 @@ export interface ResourceStore {
    */
   update(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource>;
   /**
-   * Replaces the status and nothing else, as a write to Kubernetes' subresource `status`: another resourceVersion, the same
-   * generation.
+   * Replaces the status, and with it at most `managedFields`, as a write to Kubernetes' subresource `status`: another
+   * resourceVersion, the same generation. A status that is stored already is no write.
    * @param status undefined removes it
    * @throws StoreError not-found; conflict when a precondition does not hold
    */
-  updateStatus(key: ResourceKey, status: unknown, precondition?: Precondition): Promise<Resource>;
+  updateStatus(key: ResourceKey, status: unknown, write?: StatusWrite): Promise<Resource>;
   /** @throws StoreError not-found; conflict when a precondition does not hold */
   delete(key: ResourceKey, precondition?: Precondition, author?: Author): Promise<Resource>;
   /** What creations, updates and deletions left, newest first; also of a resource that was deleted. Status writes are no part of it. */

@@ -21,6 +21,7 @@ import {
   type ResourceKey,
   type ResourceStore,
   type Selection,
+  type StatusWrite,
   StoreError,
   type WatchEvent,
 } from '../store.ts';
@@ -193,11 +194,9 @@ class EtcdStore implements FencedStore {
     return this.write(() => this.change(key, (stored) => stampUpdated(key, stored, copy, 0), { author }));
   }
 
-  updateStatus(key: ResourceKey, status: unknown, precondition?: Precondition): Promise<Resource> {
+  updateStatus(key: ResourceKey, status: unknown, write?: StatusWrite): Promise<Resource> {
     const copy = structuredClone(status);
-    return this.write(() =>
-      this.change(key, (stored) => stampStatus(key, stored, copy, { revision: 0, precondition })),
-    );
+    return this.write(() => this.change(key, (stored) => stampStatus(key, stored, copy, { revision: 0, write })));
   }
 
   delete(key: ResourceKey, precondition?: Precondition, author?: Author): Promise<Resource> {

@@ -161,6 +161,36 @@ export const storeCases: StoreCase[] = [
     },
   },
   {
+    name: 'the owners of a status are written with it, in its transaction',
+    async run(store) {
+      const first = { manager: 'kubectl', operation: 'Update' };
+      await store.create(keyOf('a'), { ...service('a'), metadata: { name: 'a', managedFields: [first] } });
+      const owners = (stored: Resource, next: Resource) => [
+        ...(stored.metadata.managedFields ?? []),
+        { manager: 'tulle', status: next.status, before: stored.status ?? null },
+      ];
+      const second = { manager: 'tulle', status: { ready: true }, before: null };
+      const written = await store.updateStatus(keyOf('a'), { ready: true }, { owners });
+      deepEqual(written.metadata.managedFields, [first, second]);
+      equal(written.metadata.generation, 1);
+      deepEqual(await store.get(keyOf('a')), written);
+      // What is stored already is no write, and has no other owners.
+      deepEqual(await store.updateStatus(keyOf('a'), { ready: true }, { owners }), written);
+      const kept = await store.updateStatus(keyOf('a'), { ready: false });
+      deepEqual(kept.metadata.managedFields, [first, second]);
+      const none = await store.updateStatus(keyOf('a'), undefined, { owners: () => undefined });
+      equal('managedFields' in none.metadata, false);
+      const busy = await Promise.all(
+        ['x', 'y', 'z'].map((name) => store.updateStatus(keyOf('a'), { name }, { owners })),
+      );
+      const last = busy.reduce((a, b) =>
+        Number(a.metadata.resourceVersion) > Number(b.metadata.resourceVersion) ? a : b,
+      );
+      // Each saw what the one before it had left.
+      equal(last.metadata.managedFields?.length, 3);
+    },
+  },
+  {
     name: 'an update that changes nothing is no write',
     async run(store) {
       const created = await store.create(keyOf('a'), service('a'));

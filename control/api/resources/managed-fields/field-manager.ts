@@ -5,7 +5,7 @@ import { isObject } from '../../server/body.ts';
 import { apiVersionOf, inVersion, type Target } from '../kinds.ts';
 import { ApiError, badRequest, invalid } from '../status.ts';
 import { conflictStatus } from './conflict-status.ts';
-import { has, setOf } from './field-set.ts';
+import { EMPTY, has, setOf } from './field-set.ts';
 import { fieldsLastApplied, KUBECTL, withLastApplied } from './last-applied.ts';
 import {
   decodeManagers,
@@ -51,6 +51,33 @@ export function trackUpdate({ target, live, written, given, manager }: Update): 
     now: timestamp(),
   });
   return withManagers(written, joinOldUpdaters(owners));
+}
+
+/** A write to the subresource `status`. */
+export interface StatusUpdate extends Omit<Update, 'target'> {
+  readonly target: Pick<Target, 'kind' | 'apiVersion' | 'name'>;
+  readonly live: Resource;
+}
+
+/**
+ * `metadata.managedFields` after a write of the status, whose writer owns what it changed as of the subresource `status`. Objects
+ * without owners stay without.
+ * @throws ApiError 422 for `managedFields` that are not well-formed
+ */
+export function trackStatus({ target, live, written, given, manager }: StatusUpdate): unknown[] | undefined {
+  const managers = givenManagers(target, given) ?? managersOf(live);
+  if (managers.size === 0 || isReset(given)) return undefined;
+  const owners = ownersAfterUpdate(
+    { ...rulesOf(target), resetFields: EMPTY },
+    {
+      live: { status: live.status },
+      written: { status: written.status },
+      managers,
+      writer: { ...writerOf(target, manager, 'Update'), subresource: 'status' },
+      now: timestamp(),
+    },
+  );
+  return encodeManagers(joinOldUpdaters(owners));
 }
 
 /** A server-side apply of a configuration. */
@@ -149,7 +176,7 @@ function isReset(given: unknown): boolean {
 }
 
 /** The owners that a body names; undefined when it names none. */
-function givenManagers({ kind, name }: Target, given: unknown): Managers | undefined {
+function givenManagers({ kind, name }: Pick<Target, 'kind' | 'name'>, given: unknown): Managers | undefined {
   if (given === undefined || given === null || isReset(given)) return undefined;
   try {
     const managers = decodeManagers(given);
@@ -178,12 +205,12 @@ function withManagers(resource: Resource, managers: Managers): Resource {
   return { ...resource, metadata: entries ? { ...metadata, managedFields: entries } : metadata };
 }
 
-function rulesOf({ kind }: Target): Rules {
+function rulesOf({ kind }: Pick<Target, 'kind'>): Rules {
   const apiVersions = new Set(kind.versions.map((version) => apiVersionOf(kind.group, version)));
   return { type: mergeTypeOf(kind), apiVersions, resetFields: STATUS };
 }
 
-function writerOf({ apiVersion }: Target, name: string, operation: Operation): Writer {
+function writerOf({ apiVersion }: Pick<Target, 'apiVersion'>, name: string, operation: Operation): Writer {
   return { name, operation, apiVersion, subresource: '' };
 }
 
