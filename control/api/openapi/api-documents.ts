@@ -8,8 +8,10 @@ import { apiVersionOf, hasStatus, isDeletedTogether } from '../resources/kinds.t
 import { pathNotFound } from '../resources/status.ts';
 import { AGGREGATED_TYPE, groupDiscoveryList, wantsAggregated } from './aggregated-discovery.ts';
 import { CRD_VERBS, customResourceDefinition } from './custom-resources.ts';
-import { type OpenApi, openApi, swaggerOf } from './openapi.ts';
+import { GNOSTIC, GNOSTIC_ANSWER, gnosticDocument } from './gnostic.ts';
+import { type OpenApi, openApi } from './openapi.ts';
 import { reviewKinds, type ServedKind } from './review-kinds.ts';
+import { swaggerOf } from './swagger.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 const ONE_BY_ONE = VERBS.filter((verb) => verb !== 'deletecollection');
@@ -46,9 +48,14 @@ export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
   let made: OpenApi | undefined;
   const described = () => (made ??= openApi(stored));
   app.get('/', (c) => c.json({ paths: rootPaths(kinds) }));
+  let gnostic: Uint8Array<ArrayBuffer> | undefined;
   app.get('/openapi/v2', (c) => {
+    if (acceptsGnostic(c.req.header('accept'))) {
+      gnostic ??= new Uint8Array(gnosticDocument(swaggerOf(described())));
+      return c.body(gnostic, 200, { 'content-type': GNOSTIC_ANSWER, vary: 'accept' });
+    }
     wantsTable(c);
-    return c.json(swaggerOf(described()));
+    return c.json(swaggerOf(described()), 200, { vary: 'accept' });
   });
   app.get('/openapi/v3', (c) => c.json(described().index));
   app.get('/openapi/v3/*', (c) => {
@@ -57,6 +64,13 @@ export function apiDocuments(stored: readonly Kind[]): Hono<ApiEnv> {
     return c.body(text, 200, { 'content-type': 'application/json' });
   });
   return app;
+}
+
+/** Whether the first type of an Accept header that can be had is gnostic's. */
+function acceptsGnostic(accept = ''): boolean {
+  const types = accept.split(',').map((range) => range.split(';')[0]?.trim());
+  const known = types.find((type) => type === GNOSTIC || type === GNOSTIC_ANSWER || type === 'application/json');
+  return known !== undefined && known !== 'application/json';
 }
 
 /** What Kubernetes' root lists: the documents and health checks below it. */

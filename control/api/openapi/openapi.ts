@@ -76,15 +76,3 @@ function withPatchMarks(schema: unknown): unknown {
   const [key] = (out['x-kubernetes-list-map-keys'] ?? []) as string[];
   return { ...out, 'x-kubernetes-patch-strategy': 'merge', ...(key && { 'x-kubernetes-patch-merge-key': key }) };
 }
-
-/** The same schemas as a Swagger 2.0 document, for clients that know no OpenAPI v3. It lists no operations. */
-export function swaggerOf({ documents }: OpenApi): Json {
-  const definitions: Json = {};
-  for (const text of documents.values()) {
-    const { components } = JSON.parse(text.replaceAll('#/components/schemas/', '#/definitions/')) as {
-      components: { schemas: Json };
-    };
-    Object.assign(definitions, components.schemas);
-  }
-  return { swagger: '2.0', info: { title: 'Tulle', version: 'v1' }, paths: {}, definitions };
-}

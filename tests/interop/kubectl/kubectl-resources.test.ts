@@ -45,6 +45,36 @@ const named = (kind: string, name: string) => `apiVersion: v1\nkind: ${kind}\nme
 if (!kubectlBinary) console.warn('skipped: kubectl is not on the PATH');
 
 describe.skipIf(!kubectlBinary)('kubectl', () => {
+  it('creates, applies, replaces and deletes a list, whose fields it validates itself', async () => {
+    const list = (field: string) =>
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'List',
+        items: [
+          {
+            apiVersion: 'v1',
+            kind: 'ConfigMap',
+            metadata: { name: 'listed', namespace: 'default' },
+            [field]: { a: 'b' },
+          },
+          {
+            apiVersion: 'networking.istio.io/v1',
+            kind: 'VirtualService',
+            metadata: { name: 'listed', namespace: 'default' },
+            spec: { hosts: ['listed'], http: [{ route: [{ destination: { host: 'listed' } }], timeout: '1s' }] },
+          },
+        ],
+      });
+    for (const verb of ['create', 'apply', 'replace', 'delete']) {
+      const { code, out, error } = await kubectl(list('data'), verb, '-f', '-');
+      expect([verb, code, error.replace(/Warning: .*\n/g, '').trim()]).toEqual([verb, 0, '']);
+      expect(out).toMatch(/configmap.*listed.*\nvirtualservice\.networking\.istio\.io.*listed/);
+    }
+    const { code, error } = await kubectl(list('date'), 'create', '-f', '-');
+    expect(code).toBe(1);
+    expect(error).toContain('unknown field "date" in io.k8s.api.core.v1.ConfigMap');
+  });
+
   it('applies, reads, lists as a table, changes and deletes a VirtualService', async () => {
     expect(await apply(route('reviews'))).toMatchObject({ code: 0, out: expect.stringContaining('reviews created') });
     expect((await apply(route('reviews'))).out).toContain('reviews unchanged');
