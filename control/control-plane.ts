@@ -68,6 +68,7 @@ import { openFolderRecords } from './records/folder-records.ts';
 import { openSharedRecords } from './records/shared-records.ts';
 import { replicasBehind, shareWork } from './share-work.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
+import { EffectTracker } from './status/effect-tracker.ts';
 import { reportFieldFindings } from './status/field-findings.ts';
 import { reportTo, SharedFindings } from './status/shared-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
@@ -242,13 +243,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const happened = { store, keyOf: storeKeyOf, host: hostname(), onError: report };
     const meshEvents = await openMeshEvents({ ...happened, ...options.events });
     undo.splice(1, 0, () => meshEvents.stop());
-    const status = new StatusWriter({
+    // One of several control planes sees a part of the proxies alone: a count would be of that part.
+    const effects =
+      state === undefined
+        ? new EffectTracker({
+            isConnected: (session) => discovery.isConnected(session),
+            onEffect: (resource) => status.effectChanged(resource),
+          })
+        : undefined;
+    const status: StatusWriter = new StatusWriter({
       store: leaderStore,
       leads: state === undefined,
       keyOf: storeKeyOf,
       onError: report,
       onCondition: meshEvents.onCondition,
+      effectOf: (id, uid) => effects?.effectOf(id, uid),
     });
+    undo.splice(1, 0, () => effects?.close());
     undo.splice(1, 0, () => status.close());
     await status.start();
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
@@ -339,6 +350,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ...(state && { controlPlanes: replicaUrls(replicas) }),
       limits: options.sessionLimits ?? {},
       status: findings ? reportTo(status, findings) : status,
+      ...(effects && { effects }),
       advise: (current, node, session) =>
         registrations.noteOn(session) ?? machineLabels.noteOn(node) ?? servesNothing(current, node),
       events,

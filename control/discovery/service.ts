@@ -105,8 +105,21 @@ export interface DiscoveryOptions {
   readonly advise?: (view: MeshView, node: Node, session: string) => string | undefined;
   /** Takes what compiling for a session found, in the place of what it took before; an empty list when the session ends. */
   readonly status?: { report(session: object, findings: readonly Finding[]): void };
+  /** Follows how far each change of the mesh has come. */
+  readonly effects?: ChangeEffects;
   /** A node that cannot be compiled, an internal error. One line, no secrets. */
   readonly log?: Log;
+}
+
+/** Takes the changes of the mesh, numbered, and the sessions that pass them. */
+export interface ChangeEffects {
+  /** @param connected the sessions that will pass the change */
+  changed(step: number, change: MeshChange, connected: () => readonly object[]): void;
+  refreshed(session: object, from: number, to: number, concerned: boolean): void;
+  failed(session: object, from: number, to: number, refused: { proxy: string; message: string }): void;
+  isAwaited(session: object): boolean;
+  settled(session: object, proxy: string, refused: readonly { key: string; message: string }[]): void;
+  left(session: object): void;
 }
 
 const NO_FINDINGS: readonly Finding[] = [];
@@ -142,6 +155,7 @@ export class DiscoveryService {
       ttlMs: options.sessionTtlMs ?? 300_000,
       onForget: (session) => {
         options.status?.report(session, NO_FINDINGS);
+        options.effects?.left(session);
         this.findings.forget(session);
       },
     });
@@ -257,6 +271,7 @@ export class DiscoveryService {
       const collected = this.orForget(session, () => session.collect(compiled, String(this.view.revision)));
       const left = Math.min(deadline - this.clock.now(), this.trustDueIn(session));
       if (collected !== NOTHING) this.reportPushed(session, collected);
+      else this.reportSettled(session);
       if (collected !== NOTHING || mayBeEmpty || left <= 0 || this.closed || stream?.hasRequests) return collected;
       const reason = await session.wait(left, signal, (ms, run) => this.clock.after(ms, run));
       session.lastSeen = this.clock.now();
@@ -404,6 +419,11 @@ export class DiscoveryService {
       if (isConnected(session, now)) yield session.node.userAgentVersion ?? '';
   }
 
+  /** Whether the proxy of a session is connected. */
+  isConnected(session: object): boolean {
+    return session instanceof Session && hasConnection(session, this.clock.now());
+  }
+
   /** How many polls are being held. */
   get held(): number {
     let count = 0;
@@ -466,6 +486,8 @@ export class DiscoveryService {
     this.view = this.options.mesh.current();
     this.changes.add(change);
     const now = this.clock.now();
+    // Before the first session is brought up to date.
+    this.options.effects?.changed(this.changes.step, change, () => this.followed(now));
     const names = namesConcerned(change, this.view);
     for (const session of this.sessions.values()) {
       if (names && isConcerned(session, names)) session.concerned = true;
@@ -473,6 +495,11 @@ export class DiscoveryService {
       session.changedAt ??= now;
       this.queue.add(session);
     }
+  }
+
+  /** Sessions that a change will be counted on. */
+  private followed(now: number): Session[] {
+    return [...this.sessions.values()].filter((session) => session.compiled && hasConnection(session, now));
   }
 
   private admitted(sent: Node, certificate: Presented | undefined): Node {
@@ -525,6 +552,19 @@ export class DiscoveryService {
     session.changedAt = undefined;
   }
 
+  /** The proxy has answered everything that it was sent. */
+  private reportSettled(session: Session): void {
+    const { effects } = this.options;
+    if (!effects) return;
+    const refused = RESOURCE_TYPES.flatMap((type) =>
+      session.subscriptions[type].refusals.map(({ name, version, message }) => ({
+        key: `${type} ${name} ${version}`,
+        message: `${type} ${name}: ${message}`,
+      })),
+    );
+    if (refused.length > 0 || effects.isAwaited(session)) effects.settled(session, session.node.id, refused);
+  }
+
   /** What the session's node runs by the current view; undefined: that has to be compiled. */
   private current({ compiled, nodeDigest }: Session): CompiledNode | undefined {
     return compiled?.view === this.view && compiled.nodeDigest === nodeDigest ? compiled.node : undefined;
@@ -550,7 +590,9 @@ export class DiscoveryService {
       session.compileError = undefined;
       session.compiled = { view, step, nodeDigest, node };
       this.report(session, node.errors);
-      if (held && isSame(held, session.setsOf(node))) {
+      const isConcerned = !held || !isSame(held, session.setsOf(node));
+      if (before) this.options.effects?.refreshed(session, before.step, step, isConcerned);
+      if (!isConcerned) {
         session.changedAt = undefined;
         return false;
       }
@@ -563,7 +605,11 @@ export class DiscoveryService {
       this.options.log?.(
         `discovery: cannot compile config for node "${session.node.id}" (${reason}): ${session.compileError}`,
       );
-      if (before) session.compiled = { view, step, nodeDigest, node: before.node };
+      if (before) {
+        session.compiled = { view, step, nodeDigest, node: before.node };
+        const message = `its config cannot be compiled: ${session.compileError}`;
+        this.options.effects?.failed(session, before.step, step, { proxy: session.node.id, message });
+      }
       return true;
     }
   }

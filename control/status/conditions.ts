@@ -6,6 +6,7 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import { FINDING_REASONS, type Finding, type FindingReason } from '../compile/output/finding.ts';
 import { fields, isFields, objects } from '../mesh/fields.ts';
 import { sameJson } from '../store/stamp.ts';
+import { EFFECTIVE, type Effect, effectCondition } from './effect.ts';
 
 /**
  * - `Reconciled`: every rule and patch is in force as written.
@@ -47,22 +48,30 @@ export function isViolated(resource: Resource, type: ConditionType): boolean {
 export function nextStatus(
   stored: Resource,
   findings: readonly Finding[],
-  { now, keep }: { now: Date; keep?: ConditionType | undefined },
+  { now, keep, effect }: { now: Date; keep?: ConditionType | undefined; effect?: Effect | undefined },
 ): Record<string, unknown> | undefined {
   let conditions: readonly Record<string, unknown>[] = conditionsOf(stored);
   for (const type of CONDITION_TYPES) {
     const own = findings.filter(({ reason }) => TYPE_OF[reason] === type);
     const before = conditions.find((condition) => condition['type'] === type);
     if (own.length === 0 && (!before || keep === type)) continue;
-    const next = conditionOf(type, own, stored.metadata.generation ?? 1);
-    const since = before?.['status'] === next.status ? before['lastTransitionTime'] : timestamp(now);
-    const condition = { ...next, lastTransitionTime: since };
-    conditions = before
-      ? conditions.map((other) => (other === before ? condition : other))
-      : [...conditions, condition];
+    conditions = withCondition(conditions, conditionOf(type, own, stored.metadata.generation ?? 1), now);
   }
+  if (effect) conditions = withCondition(conditions, effectCondition(effect), now);
   const status = { ...fields(stored.status), conditions };
   return conditions.length === 0 || sameJson(status, stored.status) ? undefined : status;
+}
+
+/** With `next` in the place of the condition of its type, or behind the others. */
+function withCondition(
+  conditions: readonly Record<string, unknown>[],
+  next: ConditionChange,
+  now: Date,
+): readonly Record<string, unknown>[] {
+  const before = conditions.find((condition) => condition['type'] === next.type);
+  const since = before?.['status'] === next.status ? before['lastTransitionTime'] : timestamp(now);
+  const condition = { ...next, lastTransitionTime: since };
+  return before ? conditions.map((other) => (other === before ? condition : other)) : [...conditions, condition];
 }
 
 /** A condition as it is written. */
@@ -77,10 +86,12 @@ export interface ConditionChange {
 export function changedConditions(stored: Resource, status: Record<string, unknown>): readonly ConditionChange[] {
   const before = new Map(conditionsOf(stored).map((condition) => [condition['type'], condition]));
   const own = (objects(status['conditions']) as unknown as readonly ConditionChange[]).filter(({ type }) =>
-    CONDITION_TYPES.some((known) => known === type),
+    [...CONDITION_TYPES, EFFECTIVE].some((known) => known === type),
   );
   return own.filter((now) => {
     const was = before.get(now.type);
+    // What is not known yet is no news.
+    if (now.status === 'Unknown' || (was?.['status'] === 'Unknown' && now.status === 'True')) return false;
     if (was?.['status'] !== now.status) return was !== undefined || now.status !== 'True';
     return now.status !== 'True' && (was['message'] !== now.message || was['reason'] !== now.reason);
   });
@@ -91,7 +102,7 @@ function conditionOf(type: ConditionType, findings: readonly Finding[], generati
   const reasons = FINDING_REASONS.filter((reason) => findings.some((finding) => finding.reason === reason));
   const generations = findings.map(({ about }) => about.metadata.generation ?? 1);
   const observedGeneration = Math.max(...generations);
-  return { type, status: 'False', reason: reasons[0], message: messageOf(findings), observedGeneration };
+  return { type, status: 'False', reason: reasons[0]!, message: messageOf(findings), observedGeneration };
 }
 
 /** In an order that does not depend on which proxy was compiled first: the same findings are the same message. */

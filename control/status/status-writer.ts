@@ -10,6 +10,7 @@ import type { Finding } from '../compile/output/finding.ts';
 import { resourceId } from '../mesh/mesh-resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
 import { CONDITION_TYPES, type ConditionChange, changedConditions, isViolated, nextStatus } from './conditions.ts';
+import type { Effect } from './effect.ts';
 import { FindingTable, type Reporter } from './finding-table.ts';
 
 export interface StatusTiming {
@@ -34,6 +35,8 @@ export interface StatusWriterOptions {
   readonly leads?: boolean;
   /** A status that could not be written; it is attempted again. */
   readonly onError?: (error: unknown) => void;
+  /** How far the last change of a resource has come, by its `resourceId` and uid; undefined: that is not known. */
+  readonly effectOf?: (id: string, uid: string | undefined) => Effect | undefined;
   /** A condition that was written and says something else than before. */
   readonly onCondition?: (resource: Resource, condition: ConditionChange) => void;
 }
@@ -94,6 +97,11 @@ export class StatusWriter {
     const { gatherMs, clearMs } = this.timing;
     for (const [id, resource] of this.table.replace(reporter, findings))
       this.due(id, resource, this.table.of(id).length > 0 ? gatherMs : clearMs);
+  }
+
+  /** What `effectOf` gives of the resource is something else. */
+  effectChanged(resource: Resource): void {
+    if (!this.closed) this.due(resourceId(resource), resource, 0);
   }
 
   /** This control plane begins to write what it knows, or ends to write. */
@@ -179,7 +187,9 @@ export class StatusWriter {
       // Findings about a deleted resource of the same name are none about this one.
       const findings = this.table.of(id).filter(({ about }) => about.metadata.uid === uid);
       const now = this.options.now?.() ?? new Date();
-      const status = nextStatus(stored, findings, { now, keep: this.inherited.has(id) ? 'Reconciled' : undefined });
+      const keep = this.inherited.has(id) ? 'Reconciled' : undefined;
+      const effect = this.options.effectOf?.(id, uid);
+      const status = nextStatus(stored, findings, { now, keep, effect });
       if (!status) return;
       const written = await this.options.store.updateStatus(key, status, { uid, resourceVersion });
       for (const change of changedConditions(stored, status)) this.options.onCondition?.(written, change);

@@ -25,6 +25,8 @@ export interface RecordingProxyOptions {
   readonly node: Node;
   /** Absent: those that the product announces. */
   readonly features?: readonly string[];
+  /** Why it refuses a resource, by its canonical JSON; undefined: it takes it. Default: it takes all. */
+  readonly refuses?: (json: string) => string | undefined;
 }
 
 export class RecordingProxy {
@@ -33,10 +35,12 @@ export class RecordingProxy {
   private readonly running = new Map<ResourceType, Map<string, string>>();
   private readonly client: ControlClient;
   private readonly discovery: DiscoveryClient;
+  private readonly refuses: (json: string) => string | undefined;
 
-  constructor({ url, ca, keyPair, node, features }: RecordingProxyOptions) {
+  constructor({ url, ca, keyPair, node, features, refuses = () => undefined }: RecordingProxyOptions) {
     this.node = node;
     this.features = features;
+    this.refuses = refuses;
     const runtime = currentRuntime();
     this.client = new ControlClient({ runtime, url, trustedRoots: () => ca, identity: () => keyPair });
     this.discovery = new DiscoveryClient({
@@ -63,14 +67,20 @@ export class RecordingProxy {
   }
 
   private apply(changes: ConfigChanges): Map<string, string> {
+    const refused = new Map<string, string>();
     for (const type of RESOURCE_TYPES) {
       const resources = this.running.get(type) ?? new Map<string, string>();
       this.running.set(type, resources);
-      for (const resource of changes[type]?.upsert ?? [])
-        resources.set(resourceName(type, resource as never), canonicalJson(resource));
+      for (const resource of changes[type]?.upsert ?? []) {
+        const name = resourceName(type, resource as never);
+        const json = canonicalJson(resource);
+        const why = this.refuses(json);
+        if (why === undefined) resources.set(name, json);
+        else refused.set(`${type}/${name}`, why);
+      }
       for (const name of changes[type]?.remove ?? []) resources.delete(name);
     }
-    return new Map();
+    return refused;
   }
 }
 

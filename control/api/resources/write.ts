@@ -9,6 +9,7 @@ import { type Admitted, admit } from './admission.ts';
 import { answer, mustGet, withStoreErrors } from './answer.ts';
 import { fieldPolicy } from './field-validation.ts';
 import { inVersion, isBuiltIn, keyOf, type Target } from './kinds.ts';
+import { knownRefusals } from './lifecycle/known-refusals.ts';
 import { mustTakeContent } from './lifecycle/namespace.ts';
 import { keepManaged } from './lifecycle/pretend.ts';
 import { finishesDeletion, mustNotAddFinalizers } from './lifecycle/update.ts';
@@ -47,7 +48,7 @@ export async function replace({ store, kinds, neighbours }: Api, c: C, target: T
   const { value, duplicates } = await readObject(c);
   const stored = await mustGet(store, target);
   const admitted = admit(kinds, target, value, fieldPolicy(c, duplicates), stored);
-  await warn(c, neighbours, admitted);
+  await warn(c, neighbours, admitted, stored);
   const given = managedFieldsOf(value);
   const owned = trackUpdate({ target, live: stored, written: admitted.resource, given, manager });
   return answer(c, target, await write(store, target, owned, stored, dryRun));
@@ -77,7 +78,7 @@ export async function patch({ store, kinds, neighbours }: Api, c: C, target: Tar
       const given = managedFieldsOf(patched);
       const owned = trackUpdate({ target, live: stored, written: admitted.resource, given, manager });
       const updated = await write(store, target, owned, stored, dryRun);
-      await warn(c, neighbours, admitted);
+      await warn(c, neighbours, admitted, stored);
       return answer(c, target, updated);
     } catch (error) {
       const stale = error instanceof ApiError && error.reason === 'Conflict';
@@ -137,9 +138,18 @@ async function finish(store: ResourceStore, target: Target, resource: Resource, 
 /** Headers of one response; clients limit them. */
 const MAX_WARNINGS = 60;
 
-/** Sends what was found about the resource as warning headers. */
-export async function warn(c: C, neighbours: Neighbours, { resource, warnings }: Admitted): Promise<void> {
-  const all: readonly Violation[] = [...warnings, ...(await neighbours.warnings(resource))];
+/**
+ * Sends what was found about the resource as warning headers.
+ * @param stored as it was before the write
+ */
+export async function warn(
+  c: C,
+  neighbours: Neighbours,
+  { resource, warnings }: Admitted,
+  stored?: Resource,
+): Promise<void> {
+  const known = knownRefusals(stored, resource);
+  const all: readonly Violation[] = [...warnings, ...known, ...(await neighbours.warnings(resource))];
   const shown = all.length > MAX_WARNINGS ? all.slice(0, MAX_WARNINGS - 1) : all;
   const left = all.length - shown.length;
   const more = left > 0 ? [{ path: '', rule: 'more', message: `${left} more warnings: see tulle validate` }] : [];

@@ -66,7 +66,7 @@ interface Write {
 async function stored({ store, kinds, neighbours }: Api, c: C, { target, live, owned, found, dryRun }: Write) {
   if (!live) await mustTakeContent(store, kinds, target);
   const written = live ? await write(store, target, owned, live, dryRun) : await createOwned(store, target, owned);
-  await warn(c, neighbours, found);
+  await warn(c, neighbours, found, live);
   return answer(c, target, written, live ? 200 : 201);
 }
 
