@@ -35,6 +35,7 @@ import { Peers } from './api/replicas/peers.ts';
 import { replicaRoutes } from './api/replicas/replica-routes.ts';
 import { owningStatus } from './api/resources/managed-fields/owning-status.ts';
 import { OpenWatches } from './api/resources/open-watches.ts';
+import { rolloutRoutes } from './api/rollout/rollouts.ts';
 import type { ConnectionLimits } from './api/server/connection-limits.ts';
 import { IdentityLimits, type IdentityLimitsSettings } from './api/server/identity-limits.ts';
 import { reachableUrls } from './api/server/reachable-urls.ts';
@@ -66,6 +67,8 @@ import { ObjectLife } from './lifecycle/object-life.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { openFolderRecords } from './records/folder-records.ts';
 import { openSharedRecords } from './records/shared-records.ts';
+import { openRollouts } from './rollout/open-rollouts.ts';
+import { protectingStore } from './rollout/protecting-store.ts';
 import { replicasBehind, shareWork } from './share-work.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { EffectTracker } from './status/effect-tracker.ts';
@@ -228,6 +231,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       isHeld: (id) => isHeld(joins, id),
     });
 
+    const changes = await openRollouts({
+      store,
+      hadProxies: joins.list().length > 0,
+      isShared: state !== undefined,
+      log,
+      onError: report,
+    });
+    const { rollouts } = changes;
     const jwtSvid = { issuer, jwks: JSON.stringify(jwtSvids.jwks) };
     const onWarning = (warning: string) => log(`mesh configuration: ${warning}`);
     const mesh = new MeshFollower(store, {
@@ -235,7 +246,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       onWarning,
       jwtSvid,
       multipleAuthorizers: options.multipleAuthorizers ?? false,
+      gate: rollouts,
     });
+    undo.splice(1, 0, () => rollouts.close());
     // These end after the server, before the store.
     undo.splice(1, 0, () => mesh.stop());
     await mesh.start();
@@ -261,13 +274,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     undo.splice(1, 0, () => effects?.close());
     undo.splice(1, 0, () => status.close());
-    await status.start();
+    await status.start(changes.seen);
     const written = kinds.flatMap(({ kind }) => view.resources(kind));
     reportFieldFindings({ written, deleted: [] }, { log, status });
     mesh.onChange((_view, change) => reportFieldFindings(change, { log, status }));
     const stopKeys = await keepIssuerKeys(
       { ...ISSUER_KEYS, ...options.issuerKeys },
-      { folder: data, mesh, status, log, onError: report },
+      { folder: data, mesh, candidates: (kind) => rollouts.candidates(kind), status, log, onError: report },
     );
     undo.splice(1, 0, stopKeys);
     const policies = openJoinPolicies({ used: records.usedEvidence, mesh, status, log });
@@ -345,6 +358,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       },
       compile: compileInSlices,
       mesh,
+      rollouts: changes.partialChanges(compileInSlices),
       ...(options.discovery && { discovery: options.discovery }),
       withheldFeatures: new Set(options.withheldFeatures),
       ...(state && { controlPlanes: replicaUrls(replicas) }),
@@ -357,6 +371,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log,
     });
     undo.splice(1, 0, () => discovery.close());
+    changes.attach(mesh, discovery, status);
     const rotation = new RotationDriver({
       roots: authority.rotation,
       behind: () => [...discovery.behindTrust(), ...replicasBehind(opened, authority.trustBundle)],
@@ -410,7 +425,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const watches = new OpenWatches();
     const limits = new IdentityLimits(options.identityLimits, (limit) => events.limited({ limit }));
     undo.unshift(() => watches.end());
-    const revoking = revokingStore(store, accounts);
+    const revoking = protectingStore(revokingStore(store, accounts), rollouts);
     const life = new ObjectLife({
       store: revoking,
       kindOf,
@@ -479,6 +494,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       app.route('/', replicaRoutes({ discovery, isReplica, report }));
     }
     app.route('/', discoveryStreams({ discovery, trustDomain, streams: watches, log, report }));
+    app.route('/', rolloutRoutes({ rollouts, report }));
     app.route('/', installRoutes({ folder: options.installFiles, report }));
     app.route('/', proxyConfigRoutes({ view: () => mesh.current(), report }));
     const joinIdOf = (serial?: string) => (serial === undefined ? undefined : joins.ofSerial(serial)?.id);

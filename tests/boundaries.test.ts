@@ -124,7 +124,7 @@ const planes: Record<string, string[][]> = {
     ],
     ['compile/node/'],
     ['workloads/'],
-    ['discovery/', 'jwks/', 'lifecycle/', 'status/', 'join/', 'events/'],
+    ['discovery/', 'jwks/', 'lifecycle/', 'status/', 'join/', 'events/', 'rollout/'],
     // Discovery in Envoy's own protocols.
     ['xds/'],
     // Users of the API, and what they may do.

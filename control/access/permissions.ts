@@ -17,6 +17,12 @@ export const CONTROL_RESOURCES = {
   },
   proxies: { verbs: ['list'], namespaced: false, about: 'connected proxies (tulle proxy-status)' },
   'proxies/config': { verbs: ['get'], namespaced: false, about: 'config of a proxy (tulle proxy-config)' },
+  rollouts: { verbs: ['list'], namespaced: true, about: 'changes that are rolled out in steps (tulle rollout status)' },
+  'rollouts/decide': {
+    verbs: ['create'],
+    namespaced: true,
+    about: 'pauses, promotes or undoes a rollout (tulle rollout)',
+  },
   scrapetargets: { verbs: ['list'], namespaced: false, about: 'proxies as targets of Prometheus' },
   scrapetokens: { verbs: ['create', 'delete'], namespaced: false, about: 'the token of Prometheus' },
   usertokens: { verbs: ['create', 'list', 'delete'], namespaced: false, about: 'tokens of users (tulle token --user)' },

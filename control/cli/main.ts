@@ -29,6 +29,7 @@ import { registerInject } from './machine/inject.ts';
 import { registerNamespaceCommands } from './machine/namespace.ts';
 import { note, outputFormat } from './output.ts';
 import { registerResourceCommands } from './resources/commands.ts';
+import { registerRolloutCommands } from './rollout/commands.ts';
 import { createUserToken, registerTokenCommands } from './tokens.ts';
 
 const program = new Command('tulle')
@@ -232,6 +233,7 @@ registerHistoryCommands(program);
 registerEnvoyCommands(program);
 registerInject(program);
 registerTokenCommands(program);
+registerRolloutCommands(program);
 registerRevokeCommand(program);
 registerCaCommands(program);
 

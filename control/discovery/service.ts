@@ -10,6 +10,7 @@ import {
   type DiscoveryPoll,
   type Feature,
   RESOURCE_TYPES,
+  type ResourceType,
   type Snapshot,
   type TrustUpdate,
   typeOfUrl,
@@ -35,6 +36,7 @@ import { type Collected, NOTHING, type Presented, Session } from './session.ts';
 import { type SessionLimits, SessionTable } from './session-table.ts';
 import { Settlement } from './settlement.ts';
 import { type ProxyStatus, proxyStatus } from './status.ts';
+import type { Refusal } from './subscription.ts';
 
 export { DiscoveryError } from './discovery-error.ts';
 
@@ -57,6 +59,21 @@ const systemClock: Clock = {
 export type DiscoveryMode = 'on-demand' | 'eager';
 
 const ON_DEMAND: Feature = 'tulle.on-demand';
+
+/** A resource that a proxy refused. */
+export interface RefusedResource extends Refusal {
+  readonly type: ResourceType;
+}
+
+/** Changes that are effective for a part of the proxies. */
+export interface PartialChanges {
+  /** undefined: the view that is effective for every proxy. */
+  viewFor(node: Node): MeshView | undefined;
+  /** A proxy refused some of what it was sent. @param compiled what that is of */
+  refused(node: Node, compiled: CompiledNode, refusals: readonly RefusedResource[]): void;
+  /** A node cannot be compiled from its view. */
+  notCompiled(node: Node, message: string): void;
+}
 
 /** What proxies are to trust, in versions. */
 export interface TrustSource {
@@ -90,6 +107,8 @@ export interface DiscoveryOptions {
   readonly trust?: TrustSource;
   /** URLs of all control planes of the mesh; the same array for as long as they are the same. Default: proxies are sent none. */
   readonly controlPlanes?: () => readonly string[];
+  /** Default: every change is effective for all of them. */
+  readonly rollouts?: PartialChanges;
   readonly clock?: Clock;
   readonly events?: ControlEvents;
   /**
@@ -203,6 +222,7 @@ export class DiscoveryService {
       if (registered) await registered;
       if (!known) this.add(session);
       this.orForget(session, () => session.take(request.requests));
+      this.reportRefused(session, request);
       const collected = await this.responses(session, known === undefined || asks(request), signal, stream);
       const features = known ? [] : [...session.features];
       const trust = this.trustFor(session);
@@ -330,7 +350,7 @@ export class DiscoveryService {
       while (!signal.aborted && session.turn === turn && !this.closed) {
         const compiled = this.current(session);
         if (compiled) return compiled;
-        if (!session.compiled && session.failedAt === this.view)
+        if (!session.compiled && session.failedAt === this.viewOf(session.node))
           throw new DiscoveryError('unavailable', `cannot compile config for node "${session.node.id}"`);
         await Promise.race([this.queue.done(session), stop.promise]);
       }
@@ -406,6 +426,27 @@ export class DiscoveryService {
     }
   }
 
+  /** The proxies that are connected, with what tells how far a change has come. */
+  *connectedProxies(): Generator<{
+    readonly node: Node;
+    /** It has acknowledged, or refused, all that it is to run. */
+    readonly isUpToDate: boolean;
+    /** Whether it uses one of these virtual hosts or clusters; of one that is sent everything: always. */
+    uses(names: readonly string[]): boolean;
+  }> {
+    const now = this.clock.now();
+    for (const session of this.sessions.values()) {
+      if (!hasConnection(session, now)) continue;
+      const isUpToDate = this.isUpToDate(session);
+      const uses = (names: readonly string[]) => !session.features.has(ON_DEMAND) || isConcerned(session, names);
+      yield { node: session.node, isUpToDate, uses };
+    }
+  }
+
+  private isUpToDate(session: Session): boolean {
+    return this.current(session) !== undefined && !RESOURCE_TYPES.some((type) => session.subscriptions[type].awaitsAck);
+  }
+
   /** The nodes of the proxies that are connected. */
   *connectedNodes(): Generator<Node> {
     const now = this.clock.now();
@@ -466,8 +507,7 @@ export class DiscoveryService {
     const now = this.clock.now();
     for (const session of this.sessions.values()) {
       if (!hasConnection(session, now)) continue;
-      if (!this.current(session)) return false;
-      if (RESOURCE_TYPES.some((type) => session.subscriptions[type].awaitsAck)) return false;
+      if (!this.isUpToDate(session)) return false;
     }
     return true;
   }
@@ -543,6 +583,15 @@ export class DiscoveryService {
     }
   }
 
+  private reportRefused(session: Session, { requests }: DiscoveryPoll): void {
+    const { rollouts } = this.options;
+    if (!rollouts || !session.compiled || !requests.some(({ errorDetail }) => errorDetail)) return;
+    const refusals = RESOURCE_TYPES.flatMap((type) =>
+      session.subscriptions[type].refusals.map((refusal) => ({ ...refusal, type })),
+    );
+    rollouts.refused(session.node, session.compiled.node, refusals);
+  }
+
   private reportPushed(session: Session, { responses }: Collected): void {
     for (const { typeUrl, resources } of responses) {
       const type = typeOfUrl(typeUrl);
@@ -565,9 +614,14 @@ export class DiscoveryService {
     if (refused.length > 0 || effects.isAwaited(session)) effects.settled(session, session.node.id, refused);
   }
 
+  /** The current view as it is effective for a node. */
+  private viewOf(node: Node): MeshView {
+    return this.options.rollouts?.viewFor(node) ?? this.view;
+  }
+
   /** What the session's node runs by the current view; undefined: that has to be compiled. */
-  private current({ compiled, nodeDigest }: Session): CompiledNode | undefined {
-    return compiled?.view === this.view && compiled.nodeDigest === nodeDigest ? compiled.node : undefined;
+  private current({ compiled, nodeDigest, node }: Session): CompiledNode | undefined {
+    return compiled?.view === this.viewOf(node) && compiled.nodeDigest === nodeDigest ? compiled.node : undefined;
   }
 
   /**
@@ -575,7 +629,7 @@ export class DiscoveryService {
    * what it had (static stability).
    */
   private *refresh(session: Session): Job {
-    const { view } = this;
+    const view = this.viewOf(session.node);
     const { nodeDigest, compiled: before } = session;
     session.concerned = false;
     if (this.current(session)) return false;
@@ -610,6 +664,7 @@ export class DiscoveryService {
         const message = `its config cannot be compiled: ${session.compileError}`;
         this.options.effects?.failed(session, before.step, step, { proxy: session.node.id, message });
       }
+      this.options.rollouts?.notCompiled(session.node, session.compileError);
       return true;
     }
   }

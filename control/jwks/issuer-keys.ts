@@ -1,4 +1,5 @@
 /** The keys of token issuers in a control plane: what the mesh asks for is fetched, and comes to be in its view. */
+import type { Resource } from '../../shared/resources/resource.ts';
 import { type Finding, findingText } from '../compile/output/finding.ts';
 import type { KeySets } from '../mesh/key-sets.ts';
 import { resourceId } from '../mesh/mesh-resource.ts';
@@ -34,6 +35,8 @@ export interface IssuerKeysDependencies {
   /** Where keys are kept between processes. */
   readonly folder: string;
   readonly mesh: Mesh;
+  /** Policies that are in force for a part of the proxies. Default: none. */
+  readonly candidates?: (kind: KeyPolicy['kind']) => readonly Resource[];
   readonly status: { report(reporter: string, findings: readonly Finding[]): void };
   readonly log: (line: string) => void;
   readonly onError: (error: unknown) => void;
@@ -42,10 +45,11 @@ export interface IssuerKeysDependencies {
 /** @returns what ends it */
 export async function keepIssuerKeys(
   { allowedHosts, refreshMs, extraRoots }: IssuerKeysSettings,
-  { folder, mesh, status, log, onError }: IssuerKeysDependencies,
+  { folder, mesh, candidates = () => [], status, log, onError }: IssuerKeysDependencies,
 ): Promise<() => Promise<void>> {
   const store = new KeyStore(folder, Date.now, onError);
-  const policies = (): KeyPolicy[] => KEY_KINDS.flatMap((kind) => [...mesh.current().resources(kind)]);
+  const policies = (): KeyPolicy[] =>
+    KEY_KINDS.flatMap((kind) => [...mesh.current().resources(kind), ...(candidates(kind) as readonly KeyPolicy[])]);
   const logged = new Map<string, ReadonlySet<string>>();
   let reporting: ReturnType<typeof setTimeout> | undefined;
   let published = false;

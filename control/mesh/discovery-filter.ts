@@ -47,6 +47,12 @@ export class DiscoveryFilter {
     return difference(held, this.seen);
   }
 
+  /** Whether a resource that is in no step is seen. */
+  sees(resource: Resource, { config, rootNamespace }: Pick<MeshSettings, 'config' | 'rootNamespace'>): boolean {
+    const selectors = config.discoverySelectors ?? [];
+    return selectors.length === 0 || this.isSelected(resource, selectors, rootNamespace);
+  }
+
   private seeAll(before: Set<Resource> | undefined, update: MeshUpdate): MeshUpdate {
     if (!before) return update;
     this.seen = undefined;

@@ -1,9 +1,12 @@
 /** Keeps the latest MeshView of a ResourceStore: list, watch, one step of the mesh a burst, list again when history is gone. */
 import type { Resource } from '../../shared/resources/resource.ts';
 import { type ResourceStore, StoreError, type WatchEvent } from '../store/store.ts';
+import { namespaceOf } from './fields.ts';
 import type { KeySets } from './key-sets.ts';
 import { MeshIndex } from './mesh-index.ts';
 import { isOfMesh, isSameInMesh, meshForm, resourceId } from './mesh-resource.ts';
+import type { GateStep, RevisionGate, Revisions } from './revisions/revision-gate.ts';
+import type { Replacement } from './revisions/variant.ts';
 import type { JwtSvidSettings, MeshChange, MeshUpdate, MeshView } from './view.ts';
 
 export interface MeshFollowerOptions {
@@ -21,16 +24,18 @@ export interface MeshFollowerOptions {
   jwtSvid?: JwtSvidSettings;
   /** Becomes `settings.multipleAuthorizers` of every view. */
   multipleAuthorizers?: boolean;
+  /** Decides which revisions are effective. Default: those that are stored. */
+  gate?: RevisionGate;
 }
 
 export type MeshListener = (view: MeshView, change: MeshChange) => void;
 
 export class MeshFollower {
   readonly #store: ResourceStore;
-  readonly #options: Required<Omit<MeshFollowerOptions, 'jwtSvid' | 'multipleAuthorizers' | 'onWarning'>> &
+  readonly #options: Required<Omit<MeshFollowerOptions, 'jwtSvid' | 'multipleAuthorizers' | 'onWarning' | 'gate'>> &
     MeshFollowerOptions;
   readonly #index: MeshIndex;
-  /** What the index holds. */
+  /** What the index holds: the effective revisions. */
   readonly #resources = new Map<string, Resource>();
   /** What has been written since the last step; undefined: deleted. */
   readonly #pending = new Map<string, Resource | undefined>();
@@ -39,6 +44,8 @@ export class MeshFollower {
   #revision = 0;
   #warned: readonly string[] = [];
   #view: MeshView | undefined;
+  /** Keys came that no view has. */
+  #keysCame = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #burstBegan = 0;
   #lastWrite = 0;
@@ -49,6 +56,7 @@ export class MeshFollower {
     this.#options = { quietMs: 10, maxMs: 100, retryMs: 500, onError: () => {}, ...options };
     const { jwtSvid, multipleAuthorizers = false } = options;
     this.#index = new MeshIndex({ multipleAuthorizers, ...(jwtSvid && { jwtSvid }) });
+    if (options.gate) options.gate.onDue = () => this.#view && this.#schedule();
   }
 
   /**
@@ -67,6 +75,11 @@ export class MeshFollower {
     return this.#view;
   }
 
+  /** The current view with other revisions of some resources; see `MeshIndex.variant`. */
+  variant(key: string, replacements: readonly Replacement[]): MeshView {
+    return this.#index.variant(key, replacements);
+  }
+
   /** Calls `listener` with every new view and what it changed; the returned function ends that. */
   onChange(listener: MeshListener): () => void {
     this.#listeners.add(listener);
@@ -76,6 +89,7 @@ export class MeshFollower {
   /** Other keys of token issuers: they are part of the next view, which comes as after a write. */
   setKeySets(keySets: KeySets): void {
     this.#index.setKeySets(keySets);
+    this.#keysCame = true;
     if (this.#view) this.#schedule();
   }
 
@@ -183,22 +197,43 @@ export class MeshFollower {
     }, ms);
   }
 
-  /** @throws MeshConfigError when the mesh configuration cannot be read: what was written stays pending */
-  #step(): MeshChange {
-    const { view, change } = this.#index.apply(this.#update(), this.#revision);
-    for (const [id, resource] of this.#pending)
+  /**
+   * @returns undefined: nothing became effective
+   * @throws MeshConfigError when the mesh configuration cannot be read: what was written stays pending
+   */
+  #step(): MeshChange | undefined {
+    const { gate } = this.#options;
+    const gated = gate?.step(this.#pending, this.#resources);
+    const effective = gated?.effective ?? this.#pending;
+    if (this.#view && !this.#keysCame && gated && effective.size + gated.moved.length === 0) {
+      this.#pending.clear();
+      return undefined;
+    }
+    let stepped: { view: MeshView; change: MeshChange };
+    try {
+      stepped = this.#index.apply(this.#update(effective), this.#revision);
+    } catch (error) {
+      if (!this.#view || !gated?.moved.length) throw error;
+      // What was reverted is reverted, whatever else is wrong.
+      this.#options.onError(error);
+      return withMoved(NO_CHANGE, gated.moved);
+    }
+    const { view } = stepped;
+    const change = gated ? withMoved(stepped.change, gated.moved) : stepped.change;
+    for (const [id, resource] of effective)
       if (resource) this.#resources.set(id, resource);
       else this.#resources.delete(id);
     this.#pending.clear();
+    this.#keysCame = false;
     this.#view = view;
     this.#warn(view.settings.warnings ?? []);
     return change;
   }
 
-  #update(): MeshUpdate {
+  #update(effective: Revisions): MeshUpdate {
     const removed: Resource[] = [];
     const added: Resource[] = [];
-    for (const [id, resource] of this.#pending) {
+    for (const [id, resource] of effective) {
       const before = this.#resources.get(id);
       if (before) removed.push(before);
       if (resource) added.push(resource);
@@ -212,7 +247,7 @@ export class MeshFollower {
   }
 
   #publish(): void {
-    let change: MeshChange;
+    let change: MeshChange | undefined;
     try {
       change = this.#step();
     } catch (error) {
@@ -220,6 +255,7 @@ export class MeshFollower {
       this.#options.onError(error);
       return;
     }
+    if (!change) return;
     for (const listener of this.#listeners) {
       try {
         listener(this.current(), change);
@@ -228,4 +264,31 @@ export class MeshFollower {
       }
     }
   }
+}
+
+const NO_CHANGE: MeshChange = {
+  resources: new Map(),
+  written: [],
+  deleted: [],
+  services: new Set(),
+  endpoints: new Set(),
+  settings: false,
+};
+
+/** The change of a step, with what became another one for some proxies alone. */
+function withMoved(change: MeshChange, moved: GateStep['moved']): MeshChange {
+  if (moved.length === 0) return change;
+  const resources = new Map([...change.resources].map(([kind, keys]) => [kind, new Set(keys)]));
+  for (const { resource } of moved) {
+    const keys = resources.get(resource.kind) ?? new Set();
+    keys.add(`${namespaceOf(resource)}/${resource.metadata.name}`);
+    resources.set(resource.kind, keys);
+  }
+  const of = (wanted: string) => moved.filter(({ how }) => how === wanted).map(({ resource }) => resource);
+  return {
+    ...change,
+    resources,
+    written: [...change.written, ...of('written')],
+    deleted: [...change.deleted, ...of('deleted')],
+  };
 }

@@ -7,6 +7,7 @@ import { type KeySets, NO_KEY_SETS } from './key-sets.ts';
 import { settingsFrom } from './mesh-config.ts';
 import { resourceId } from './mesh-resource.ts';
 import { byAge } from './order.ts';
+import { type Replacement, Variant } from './revisions/variant.ts';
 import { ROUTE_READERS } from './routes/readers.ts';
 import type { RouteForm } from './routes/route-form.ts';
 import { RouteIndex } from './routes/route-index.ts';
@@ -26,6 +27,12 @@ export interface MeshIndexOptions {
   routeReaders?: readonly RouteReader[];
 }
 
+/** What a view has of resources, besides services. */
+interface Resources {
+  readonly kinds: ReadonlyMap<string, readonly Resource[]>;
+  readonly routes: readonly RouteForm[];
+}
+
 /** How many steps back `endpointsChangedSince` can look. */
 const HISTORY = 64;
 const NONE: readonly Resource[] = [];
@@ -37,11 +44,13 @@ export class MeshIndex {
   private kinds: ReadonlyMap<string, readonly Resource[]> = new Map();
   private settings: MeshSettings;
   private readonly routeIndex: RouteIndex;
-  private routes: readonly RouteForm[] = [];
   private keySets: KeySets = NO_KEY_SETS;
   private steps: readonly { readonly step: number; readonly services: readonly MeshService[] }[] = [];
   private step = 0;
   private readonly views = new WeakMap<MeshView, number>();
+  private current: MeshView | undefined;
+  /** By key; of each the view that it has beside the current one. */
+  private variants = new Map<string, { readonly variant: Variant; view?: MeshView; base?: MeshView }>();
 
   constructor(options: MeshIndexOptions = {}) {
     this.options = options;
@@ -69,15 +78,17 @@ export class MeshIndex {
       kinds.set(kind, replaced(kinds.get(kind) ?? NONE, new Set(out), new_, byAge));
     const routes = this.routeIndex.formsOf((kind) => kinds.get(kind) ?? NONE, settings);
     // Nothing throws from here on.
-    this.routes = routes;
     this.kinds = kinds;
     this.settings = settings;
     const { services, endpoints, endpointsOf } = settingsChanged ? this.rebuilt() : this.services.apply(removed, added);
     this.step += 1;
+    // Those that no proxy asked for since the last step are over.
+    this.variants = new Map([...this.variants].filter(([, { base }]) => base === this.current));
     this.steps = [...this.steps.slice(1 - HISTORY), { step: this.step, services: endpointsOf }];
     const resources = new Map([...changed].map(([kind, { keys }]) => [kind, keys]));
+    this.current = this.view(revision, { kinds, routes });
     return {
-      view: this.view(revision),
+      view: this.current,
       change: {
         resources,
         written: update.added,
@@ -110,8 +121,25 @@ export class MeshIndex {
     return this.settings && JSON.stringify(this.settings) === JSON.stringify(next) ? this.settings : next;
   }
 
-  private view(revision: number): MeshView {
-    const { kinds, settings, routes, keySets, step } = this;
+  /**
+   * The current view with other revisions of some resources, none of them of a kind in `NOT_REPLACED`.
+   * @param key of these replacements, and of no others at any time
+   */
+  variant(key: string, replacements: readonly Replacement[]): MeshView {
+    const { current, settings } = this;
+    if (!current) throw new Error('there is no view yet');
+    let known = this.variants.get(key);
+    const readers = this.options.routeReaders ?? ROUTE_READERS;
+    if (!known) this.variants.set(key, (known = { variant: new Variant(replacements, readers) }));
+    if (known.view && known.base === current) return known.view;
+    const own = known.variant.over(this.kinds, settings, (resource) => this.filter.sees(resource, settings));
+    known.base = current;
+    known.view = this.view(current.revision, own);
+    return known.view;
+  }
+
+  private view(revision: number, { kinds, routes }: Resources): MeshView {
+    const { settings, keySets, step } = this;
     const { services, ...lookups } = this.services.snapshot();
     const view: MeshView = {
       revision,

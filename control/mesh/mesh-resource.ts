@@ -20,9 +20,12 @@ const API_ONLY = new Set(
   kinds.filter(({ isForApiOnly }) => isForApiOnly).map(({ group, kind }) => kindKey(group, kind)),
 );
 
+/** Of what the control plane keeps in the store for itself: of no kind that is served. */
+export const INTERNAL_GROUP = 'internal.tulle.dev';
+
 /** Whether the mesh sees resources of this kind. */
 export function isOfMesh({ apiVersion, kind }: Resource): boolean {
-  return !API_ONLY.has(kindKey(groupOf(apiVersion), kind));
+  return groupOf(apiVersion) !== INTERNAL_GROUP && !API_ONLY.has(kindKey(groupOf(apiVersion), kind));
 }
 
 /**

@@ -32,6 +32,15 @@ const RESOLVED: { readonly [T in ConditionType]: { readonly reason: string; read
   FullyInEffect: { reason: 'InEffect', message: 'no field is without effect' },
 };
 
+/** A condition that says in which state something is, whatever was found. */
+export interface StateCondition {
+  /** None of `CONDITION_TYPES`. */
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: string;
+  readonly message: string;
+}
+
 /** Longest message of a condition; further findings are counted. */
 const MAX_MESSAGE = 2048;
 
@@ -43,19 +52,35 @@ export function isViolated(resource: Resource, type: ConditionType): boolean {
 /**
  * The status that a stored resource should have: conditions of other writers, and all other fields, stay as they are.
  * @param keep a type whose condition stays as it is unless something was found
+ * @param state a condition to set besides
  * @returns undefined when the stored one says it already
  */
 export function nextStatus(
   stored: Resource,
   findings: readonly Finding[],
-  { now, keep, effect }: { now: Date; keep?: ConditionType | undefined; effect?: Effect | undefined },
+  {
+    now,
+    keep,
+    state,
+    effect,
+  }: {
+    now: Date;
+    keep?: ConditionType | undefined;
+    state?: StateCondition | undefined;
+    effect?: Effect | undefined;
+  },
 ): Record<string, unknown> | undefined {
   let conditions: readonly Record<string, unknown>[] = conditionsOf(stored);
+  const { generation = 1 } = stored.metadata;
   for (const type of CONDITION_TYPES) {
     const own = findings.filter(({ reason }) => TYPE_OF[reason] === type);
-    const before = conditions.find((condition) => condition['type'] === type);
-    if (own.length === 0 && (!before || keep === type)) continue;
-    conditions = withCondition(conditions, conditionOf(type, own, stored.metadata.generation ?? 1), now);
+    const isThere = conditions.some((condition) => condition['type'] === type);
+    if (own.length === 0 && (!isThere || keep === type)) continue;
+    conditions = withCondition(conditions, conditionOf(type, own, generation), now);
+  }
+  if (state) {
+    const next = { ...state, message: state.message.slice(0, MAX_MESSAGE), observedGeneration: generation };
+    conditions = withCondition(conditions, next, now);
   }
   if (effect) conditions = withCondition(conditions, effectCondition(effect), now);
   const status = { ...fields(stored.status), conditions };
@@ -117,7 +142,7 @@ function messageOf(findings: readonly Finding[]): string {
   return text;
 }
 
-function conditionsOf({ status }: Resource): Record<string, unknown>[] {
+export function conditionsOf({ status }: Resource): Record<string, unknown>[] {
   return isFields(status) ? objects(status['conditions']) : [];
 }
 

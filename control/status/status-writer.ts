@@ -9,7 +9,14 @@ import type { Resource } from '../../shared/resources/resource.ts';
 import type { Finding } from '../compile/output/finding.ts';
 import { resourceId } from '../mesh/mesh-resource.ts';
 import { type ResourceKey, type ResourceStore, StoreError } from '../store/store.ts';
-import { CONDITION_TYPES, type ConditionChange, changedConditions, isViolated, nextStatus } from './conditions.ts';
+import {
+  CONDITION_TYPES,
+  type ConditionChange,
+  changedConditions,
+  isViolated,
+  nextStatus,
+  type StateCondition,
+} from './conditions.ts';
 import type { Effect } from './effect.ts';
 import { FindingTable, type Reporter } from './finding-table.ts';
 
@@ -57,6 +64,8 @@ export class StatusWriter {
   private readonly timing: StatusTiming;
   private readonly table = new FindingTable();
   private readonly pending = new Map<string, Pending>();
+  /** Conditions that are to be set; of each the resource that it is about. */
+  private readonly states = new Map<string, { readonly about: Resource; readonly condition: StateCondition }>();
   /** Resources whose condition `Reconciled` is of a control plane before this one. */
   private readonly inherited = new Map<string, Resource>();
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -73,11 +82,15 @@ export class StatusWriter {
     this.timing = { ...TIMING, ...options.timing };
   }
 
-  /** Reads which resources have conditions from before, so that they are cleared where nothing is found any more. */
-  async start(): Promise<void> {
+  /**
+   * Reads which resources have conditions from before, so that they are cleared where nothing is found any more.
+   * @param seen called with every stored resource
+   */
+  async start(seen: (resource: Resource) => void = () => {}): Promise<void> {
     if (!this.leads) return;
     const { items } = await this.options.store.list({});
     for (const resource of items) {
+      seen(resource);
       if (!CONDITION_TYPES.some((type) => isViolated(resource, type))) continue;
       const id = resourceId(resource);
       if (isViolated(resource, 'Reconciled')) this.inherited.set(id, resource);
@@ -117,7 +130,16 @@ export class StatusWriter {
       return;
     }
     for (const [id, resource] of this.table.resources()) this.due(id, resource, this.timing.gatherMs);
+    for (const [id, { about }] of this.states) this.due(id, about, this.timing.gatherMs);
     await this.start();
+  }
+
+  /** Sets a condition of a type that no finding has. */
+  state(about: Resource, condition: StateCondition): void {
+    if (this.closed) return;
+    const id = resourceId(about);
+    this.states.set(id, { about, condition });
+    this.due(id, about, this.timing.gatherMs);
   }
 
   /** Writes nothing more; resolves when the write that is under way has ended. */
@@ -182,17 +204,25 @@ export class StatusWriter {
     if (!key) return;
     try {
       const stored = await this.options.store.get(key);
-      if (!stored) return;
+      if (!stored) {
+        this.states.delete(id);
+        return;
+      }
       const { uid, resourceVersion } = stored.metadata;
       // Findings about a deleted resource of the same name are none about this one.
       const findings = this.table.of(id).filter(({ about }) => about.metadata.uid === uid);
       const now = this.options.now?.() ?? new Date();
+      const set = this.states.get(id);
+      const state = set?.about.metadata.uid === uid ? set?.condition : undefined;
       const keep = this.inherited.has(id) ? 'Reconciled' : undefined;
       const effect = this.options.effectOf?.(id, uid);
-      const status = nextStatus(stored, findings, { now, keep, effect });
-      if (!status) return;
-      const written = await this.options.store.updateStatus(key, status, { uid, resourceVersion });
-      for (const change of changedConditions(stored, status)) this.options.onCondition?.(written, change);
+      const status = nextStatus(stored, findings, { now, keep, state, effect });
+      if (status) {
+        const written = await this.options.store.updateStatus(key, status, { uid, resourceVersion });
+        for (const change of changedConditions(stored, status)) this.options.onCondition?.(written, change);
+      }
+      // It stays in the stored status from here on.
+      if (this.states.get(id) === set) this.states.delete(id);
     } catch (error) {
       this.failed(id, resource, error);
     }

@@ -25,6 +25,7 @@ import { sidecar } from './kinds/sidecar.ts';
 import { telemetry } from './kinds/telemetry.ts';
 import { trafficExtension } from './kinds/traffic-extension.ts';
 import { joinPolicy } from './kinds/tulle/join-policy.ts';
+import { rolloutPolicy } from './kinds/tulle/rollout-policy.ts';
 import { virtualService } from './kinds/virtual-service.ts';
 import { wasmPlugin } from './kinds/wasm-plugin.ts';
 import { workloadEntry } from './kinds/workload-entry.ts';
@@ -49,6 +50,7 @@ const KINDS = {
   WasmPlugin: wasmPlugin,
   TrafficExtension: trafficExtension,
   JoinPolicy: joinPolicy,
+  RolloutPolicy: rolloutPolicy,
   Namespace: namespace,
   Service: service,
   EndpointSlice: endpointSlice,

@@ -133,6 +133,10 @@ const TABLE: Record<string, string> = {
   'DELETE /v1/join': CERTIFICATE,
   'GET /v1/proxies': READ,
   'GET /v1/proxies/:id/config': ADMIN,
+  'GET /v1/rollouts': READ,
+  'POST /v1/rollouts/pause': WRITE,
+  'POST /v1/rollouts/promote': WRITE,
+  'POST /v1/rollouts/undo': WRITE,
   'GET /v1/join-tokens': ADMIN,
   'POST /v1/join-tokens': ADMIN,
   'DELETE /v1/join-tokens/:id': ADMIN,
@@ -180,10 +184,14 @@ const SECURE_HEADERS = {
   'referrer-policy': 'no-referrer',
 };
 
+const ROLLOUT = { kind: 'VirtualService', namespace: 'default', name: 'absent' };
 /** Bodies of routes that look for the namespace in it before they ask what the caller may do. */
 const BODIES: Record<string, unknown> = {
   '/v1/join-tokens': { namespace: 'default', serviceAccount: 'other' },
   '/v1/revocations': { namespace: 'default', serviceAccount: 'other' },
+  '/v1/rollouts/pause': ROLLOUT,
+  '/v1/rollouts/promote': ROLLOUT,
+  '/v1/rollouts/undo': ROLLOUT,
   '/v1/invitations': { namespace: 'default', group: 'absent' },
 };
 

@@ -53,7 +53,7 @@ const VIEW: PolicyRule[] = [
   { apiGroups: [SLICES], resources: withHistory(['endpointslices']), verbs: READ },
   { apiGroups: [EVENTS], resources: ['events'], verbs: READ },
   ...MESH_GROUPS.map((group) => ({ apiGroups: [group], resources: ['*'], verbs: READ })),
-  { apiGroups: [CONTROL_GROUP], resources: ['proxies'], verbs: READ },
+  { apiGroups: [CONTROL_GROUP], resources: ['proxies', 'rollouts'], verbs: READ },
 ];
 const EDIT: PolicyRule[] = [
   { apiGroups: [''], resources: withHistory(['secrets']), verbs: READ },
@@ -62,6 +62,7 @@ const EDIT: PolicyRule[] = [
   { apiGroups: [SLICES], resources: ['endpointslices'], verbs: WRITE },
   { apiGroups: [EVENTS], resources: ['events'], verbs: WRITE },
   ...meshRules(WRITE),
+  { apiGroups: [CONTROL_GROUP], resources: ['rollouts/decide'], verbs: ['create'] },
 ];
 const ADMIN: PolicyRule[] = [
   { apiGroups: [RBAC_GROUP], resources: ['roles', 'rolebindings'], verbs: [...READ, ...WRITE] },
@@ -92,6 +93,8 @@ const MESH_ADMIN: PolicyRule[] = [
       'certificateauthorities/retire',
       'proxies',
       'proxies/config',
+      'rollouts',
+      'rollouts/decide',
       'scrapetargets',
       'scrapetokens',
     ],
