@@ -19,6 +19,7 @@ import { tokenRoutes } from './api/access/tokens.ts';
 import { createApi, createInitialNamespaces, isInitialNamespace } from './api/app.ts';
 import { acceptWorkloadTokens, adminToken, checkAgainst, sha256 } from './api/auth.ts';
 import { authorityRoutes } from './api/authority.ts';
+import { backupRoutes } from './api/backup/routes.ts';
 import { certificateRoutes } from './api/certificates.ts';
 import { discoveryApi } from './api/discovery.ts';
 import { installRoutes } from './api/install.ts';
@@ -69,6 +70,7 @@ import { openFolderRecords } from './records/folder-records.ts';
 import { openSharedRecords } from './records/shared-records.ts';
 import { openRollouts } from './rollout/open-rollouts.ts';
 import { protectingStore } from './rollout/protecting-store.ts';
+import { mustBeRestored } from './restoring.ts';
 import { replicasBehind, shareWork } from './share-work.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { EffectTracker } from './status/effect-tracker.ts';
@@ -173,6 +175,8 @@ export interface ControlPlane {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { data, log } = options;
   await openDataFolder(data, (name) => isAuditFile(options.audit, data, name));
+  await openDataFolder(data);
+  mustBeRestored(data);
   const report = (error: unknown) =>
     log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
@@ -480,6 +484,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       }),
     );
     app.route('/', authorityRoutes(rotation, report));
+    app.route('/', backupRoutes({ store, folder: data, trustDomain, version: options.version, report }));
     app.route(
       '/',
       prometheusRoutes({

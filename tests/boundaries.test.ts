@@ -133,7 +133,7 @@ const planes: Record<string, string[][]> = {
     ['api/'],
     // What a control plane keeps besides resources: in files, or in the store.
     ['records/'],
-    ['share-work.ts', 'control-plane.ts'],
+    ['share-work.ts', 'control-plane.ts', 'restoring.ts'],
     ['cli/', 'docs/'],
   ],
 };

@@ -15,6 +15,7 @@ export const CONTROL_RESOURCES = {
     namespaced: false,
     about: 'ends an old root (tulle ca retire)',
   },
+  backups: { verbs: ['create'], namespaced: false, about: 'the whole mesh with its keys (tulle backup)' },
   proxies: { verbs: ['list'], namespaced: false, about: 'connected proxies (tulle proxy-status)' },
   'proxies/config': { verbs: ['get'], namespaced: false, about: 'config of a proxy (tulle proxy-config)' },
   rollouts: { verbs: ['list'], namespaced: true, about: 'changes that are rolled out in steps (tulle rollout status)' },

@@ -109,6 +109,11 @@ export class ControlApi {
 
   /** The JSON values of a response with one a line, as they arrive. @throws CliError as `call` */
   async *lines(method: string, path: string): AsyncGenerator<unknown, void, void> {
+    for await (const line of this.texts(method, path)) if (line !== '') yield JSON.parse(line) as unknown;
+  }
+
+  /** The lines of a response, as they arrive. @throws CliError as `call` */
+  async *texts(method: string, path: string): AsyncGenerator<string, void, void> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const call = httpsRequest(new URL(path, `${this.server}/`), this.options(method), resolve);
       call.on('error', (error) => reject(unreachable(this.server, error)));
@@ -119,8 +124,7 @@ export class ControlApi {
         const body = parseBody(await buffer(response));
         throw new CliError(describeStatus({ status: response.statusCode ?? 0, body, warnings: [] }));
       }
-      for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY }))
-        if (line !== '') yield JSON.parse(line) as unknown;
+      yield* createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
     } finally {
       response.destroy();
     }

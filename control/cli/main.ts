@@ -6,6 +6,7 @@ import { auditOptions } from './access/audit-flags.ts';
 import { limitOptions } from './access/limit-flags.ts';
 import { oidcOptions } from './access/oidc-flags.ts';
 import { userCertificateOptions } from './access/user-certificate-flags.ts';
+import { registerBackupCommands } from './backup/commands.ts';
 import { CliError } from './cli-error.ts';
 import {
   type ClientFlags,
@@ -229,6 +230,7 @@ program
 
 registerResourceCommands(program);
 registerHistoryCommands(program);
+registerBackupCommands(program);
 
 registerEnvoyCommands(program);
 registerInject(program);

@@ -6,6 +6,7 @@
  * compaction overtakes it. The latest events are kept in memory once for all watchers.
  */
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { Dump, DumpRecord } from './dump/dump.ts';
 import { freeze } from './freeze.ts';
 import {
   type Author,
@@ -21,9 +22,9 @@ import {
 import { selects } from './selects.ts';
 import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampStatus, stampUpdated } from './stamp.ts';
 import {
+  type LoadableStore,
   type Precondition,
   type ResourceKey,
-  type ResourceStore,
   type Selection,
   type StatusWrite,
   StoreError,
@@ -51,6 +52,12 @@ export interface Backend {
   recorded(key: ResourceKey): HistoryEntry[];
   /** Only inside a transaction: removes entries superseded at `before` (milliseconds) or earlier. @returns whether more may be there */
   forget(before: number): boolean;
+  /** All rows as they are at the moment of the call. */
+  dump(): Iterable<DumpRecord>;
+  /** Only inside a transaction, in a store without rows: a row whose revision is that of the resource; no event is made. */
+  load(record: DumpRecord): void;
+  /** Only inside a transaction: the next write has a later revision than this, and watches from earlier ones end with `gone`. */
+  skipTo(revision: number): void;
   close(): void;
 }
 
@@ -80,7 +87,7 @@ interface Write {
   reject: (error: unknown) => void;
 }
 
-export class EmbeddedStore implements ResourceStore {
+export class EmbeddedStore implements LoadableStore {
   private readonly backend: Backend;
   private readonly now: () => Date;
   private readonly newUid: () => string;
@@ -119,6 +126,22 @@ export class EmbeddedStore implements ResourceStore {
     const entries = this.reading(() => this.backend.recorded(key));
     const gone = new Set(outdated(entries, this.kept, this.now().getTime()));
     return entries.filter((entry) => !gone.has(entry)).reverse();
+  }
+
+  async dump(): Promise<Dump> {
+    return this.reading(() => ({ revision: this.backend.revision(), records: this.backend.dump() }));
+  }
+
+  async load(records: Iterable<DumpRecord> | AsyncIterable<DumpRecord>, after: number): Promise<void> {
+    const all: DumpRecord[] = [];
+    for await (const record of records) all.push(record);
+    const loading = () => {
+      if (this.backend.scan({}).length > 0) throw new StoreError('conflict', 'the store holds resources already');
+      let revision = Math.max(this.backend.revision(), after);
+      for (const record of all) this.backend.load(record.kind === 'resource' ? renumbered(record, ++revision) : record);
+      this.backend.skipTo(revision);
+    };
+    this.reading(() => this.backend.transaction(loading));
   }
 
   create(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource> {
@@ -340,6 +363,14 @@ export class EmbeddedStore implements ResourceStore {
   private wakeWatchers(): void {
     for (const wake of [...this.waiting]) wake();
   }
+}
+
+function renumbered<R extends DumpRecord & { kind: 'resource' }>(record: R, revision: number): R {
+  const { resource } = record;
+  return {
+    ...record,
+    resource: { ...resource, metadata: { ...resource.metadata, resourceVersion: String(revision) } },
+  };
 }
 
 function asStoreError(error: unknown): StoreError {

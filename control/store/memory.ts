@@ -1,16 +1,17 @@
 /** A store in the process's memory: for tests, and for `tulle compile`, which needs no disk. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { DumpRecord } from './dump/dump.ts';
 import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore } from './embedded.ts';
 import { type HistoryEntry, supersededAt } from './history/history.ts';
 import { compareKeys, selects } from './selects.ts';
-import type { ResourceKey, ResourceStore, Selection, WatchEvent } from './store.ts';
+import type { LoadableStore, ResourceKey, Selection, WatchEvent } from './store.ts';
 
 export interface MemoryOptions extends EmbeddedOptions {
   /** Events kept for watchers. */
   historyLimit?: number;
 }
 
-export function memoryStore(options: MemoryOptions = {}): ResourceStore {
+export function memoryStore(options: MemoryOptions = {}): LoadableStore {
   return new EmbeddedStore(new MemoryBackend(options.historyLimit ?? defaultHistoryLimit), options);
 }
 
@@ -98,7 +99,31 @@ class MemoryBackend implements Backend {
     return false;
   }
 
+  dump(): DumpRecord[] {
+    const resources = [...this.rows.values()].map((row) => structuredClone({ kind: 'resource' as const, ...row }));
+    const entries = [...this.entries].flatMap(([name, all]) =>
+      all.map((entry) => structuredClone({ kind: 'history' as const, key: keyOfRow(name), entry })),
+    );
+    return [...resources, ...entries];
+  }
+
+  load(record: DumpRecord): void {
+    if (record.kind === 'resource') this.rows.set(rowName(record.key), structuredClone(record));
+    else if (record.kind === 'history') this.record(record.key, record.entry, Number.POSITIVE_INFINITY);
+  }
+
+  skipTo(revision: number): void {
+    this.current = revision;
+    this.compacted = revision;
+    this.history = [];
+  }
+
   close(): void {}
+}
+
+function keyOfRow(name: string): ResourceKey {
+  const [group = '', plural = '', namespace = '', ...rest] = name.split('/');
+  return { group, plural, namespace, name: rest.join('/') };
 }
 
 function rowName(key: ResourceKey): string {

@@ -12,6 +12,7 @@ export function overriding(store: ResourceStore, methods: Partial<ResourceStore>
     history: (key) => store.history(key),
     watch: (selection, fromRevision, signal) => store.watch(selection, fromRevision, signal),
     revision: () => store.revision(),
+    dump: () => store.dump(),
     close: () => store.close(),
     ...methods,
   };

@@ -4,11 +4,19 @@
  */
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { DumpRecord } from './dump/dump.ts';
 import { type Backend, defaultHistoryLimit, type EmbeddedOptions, EmbeddedStore } from './embedded.ts';
 import type { HistoryEntry } from './history/history.ts';
-import { entriesOf, forgetEntries, type HistoryTable, historySchema, recordEntry } from './history/sqlite-history.ts';
+import {
+  dumpedEntries,
+  entriesOf,
+  forgetEntries,
+  type HistoryTable,
+  historySchema,
+  recordEntry,
+} from './history/sqlite-history.ts';
 import { openSql, type SqlDatabase, type SqlRow, type SqlStatement, type SqlValue } from './sql.ts';
-import { type ResourceKey, type ResourceStore, type Selection, StoreError, type WatchEvent } from './store.ts';
+import { type LoadableStore, type ResourceKey, type Selection, StoreError, type WatchEvent } from './store.ts';
 
 export interface SqliteOptions extends EmbeddedOptions {
   /** Events kept for watchers. */
@@ -38,7 +46,7 @@ const schema = `
  * locked until `close`.
  * @throws StoreError unavailable, naming the file: locked by another process, not a database, made by a newer version
  */
-export async function openSqliteStore(path: string, options: SqliteOptions = {}): Promise<ResourceStore> {
+export async function openSqliteStore(path: string, options: SqliteOptions = {}): Promise<LoadableStore> {
   let database: SqlDatabase | undefined;
   try {
     closeSync(openSync(path, 'a', 0o600));
@@ -169,6 +177,31 @@ class SqliteBackend implements Backend {
     return forgetEntries(this.table, before);
   }
 
+  dump(): Iterable<DumpRecord> {
+    // Read at once, since later writes must not show; parsed one by one.
+    const resources = this.all('SELECT * FROM resources');
+    const entries = this.all('SELECT * FROM history ORDER BY grp, plural, namespace, name, revision');
+    const { table } = this;
+    return (function* () {
+      for (const row of resources) yield { kind: 'resource' as const, key: keyOfRow(row), resource: parseBody(row) };
+      yield* dumpedEntries(table, entries, keyOfRow);
+    })();
+  }
+
+  load(record: DumpRecord): void {
+    if (record.kind === 'etcd') return;
+    const { key } = record;
+    if (record.kind === 'history') recordEntry(this.table, key, record.entry, Number.MAX_SAFE_INTEGER);
+    else this.run('INSERT INTO resources VALUES (?, ?, ?, ?, ?)', ...keyValues(key), JSON.stringify(record.resource));
+  }
+
+  skipTo(revision: number): void {
+    this.run('DELETE FROM events');
+    this.current = revision;
+    this.compacted = revision;
+    this.run("UPDATE counters SET value = ? WHERE name = 'compacted'", revision);
+  }
+
   close(): void {
     this.statements.clear();
     this.database.close();
@@ -231,11 +264,16 @@ function condition(selection: Selection): { where: string; values: string[] } {
 
 const parseBody = (row: SqlRow): Resource => JSON.parse(String(row['body'])) as Resource;
 
+function keyOfRow(row: SqlRow): ResourceKey {
+  const text = (name: string) => String(row[name]);
+  return { group: text('grp'), plural: text('plural'), namespace: text('namespace'), name: text('name') };
+}
+
 function parseEvent(row: SqlRow): WatchEvent {
   const text = (name: string) => String(row[name]);
   return {
     type: text('type') as WatchEvent['type'],
-    key: { group: text('grp'), plural: text('plural'), namespace: text('namespace'), name: text('name') },
+    key: keyOfRow(row),
     resource: parseBody(row),
     revision: Number(row['revision']),
   };

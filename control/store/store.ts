@@ -1,5 +1,6 @@
 /** ResourceStore: storage of the control plane's resources. One conformance suite runs against every driver. */
 import type { Resource } from '../../shared/resources/resource.ts';
+import type { Dump, DumpRecord } from './dump/dump.ts';
 import type { Author, HistoryEntry } from './history/history.ts';
 
 /** Where a resource lives. `namespace` is '' for cluster-scoped kinds. */
@@ -88,5 +89,16 @@ export interface ResourceStore {
    */
   watch(selection: Selection, fromRevision: number, signal: AbortSignal): AsyncIterable<WatchEvent>;
   revision(): Promise<number>;
+  /** Everything, at one revision, while others write. */
+  dump(): Promise<Dump>;
   close(): Promise<void>;
+}
+
+/** A store that a dump can be read into. */
+export interface LoadableStore extends ResourceStore {
+  /**
+   * Fills an empty store, all or nothing. Resources get new revisions, above `after`; watches from earlier ones end with `gone`.
+   * @throws StoreError conflict when the store holds resources
+   */
+  load(records: Iterable<DumpRecord> | AsyncIterable<DumpRecord>, after: number): Promise<void>;
 }

@@ -148,6 +148,7 @@ const TABLE: Record<string, string> = {
   'DELETE /v1/user-tokens/:id': ADMIN,
   'GET /v1/joins': ADMIN,
   'POST /v1/joins/:id/revoke': ADMIN,
+  'POST /v1/backup': ADMIN,
   'GET /v1/ca': ADMIN,
   'POST /v1/ca/rotate': ADMIN,
   'POST /v1/ca/retire': ADMIN,

@@ -1,5 +1,5 @@
 /** `--store` and what goes with it. Flags and variables have the names of etcdctl's. */
-
+import type { Command } from 'commander';
 import { parseEtcdUrl } from '../../store/etcd/etcd-url.ts';
 import type { EtcdSettings } from '../../store/etcd/gateway.ts';
 import { CliError, readText } from '../cli-error.ts';
@@ -12,6 +12,15 @@ export interface StoreFlags {
   etcdUser?: string;
   etcdPasswordFile?: string;
 }
+
+/** What goes with `--store`. */
+export const etcdOptions = (command: Command): Command =>
+  command
+    .option('--etcd-cacert <file>', 'PEM of the CAs that etcd is verified by; ETCDCTL_CACERT')
+    .option('--etcd-cert <file>', 'PEM of the client certificate for etcd; ETCDCTL_CERT')
+    .option('--etcd-key <file>', 'PEM of its key; ETCDCTL_KEY')
+    .option('--etcd-user <name>', 'user of etcd; ETCDCTL_USER')
+    .option('--etcd-password-file <file>', "the user's password; or ETCDCTL_PASSWORD");
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

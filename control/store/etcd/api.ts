@@ -10,6 +10,8 @@ export interface KeyValue {
   value?: string;
   create_revision?: string;
   mod_revision?: string;
+  /** Of what ends with a process. */
+  lease?: string;
 }
 
 export interface RangeAnswer {

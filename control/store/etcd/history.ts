@@ -33,6 +33,8 @@ export interface EntryPut {
 }
 
 interface StoredEntry {
+  /** Of an entry that was loaded; else the key's create revision is it. */
+  revision?: number;
   author?: Author;
   resource?: Resource;
 }
@@ -125,7 +127,8 @@ export class EtcdHistory {
       }
       const now = this.options.now().getTime();
       for (const entries of byResource.values()) {
-        entries.sort((left, right) => left.revision - right.revision);
+        // Entries that were loaded together have one create revision.
+        entries.sort((left, right) => left.revision - right.revision || left.time - right.time);
         await this.remove(outdated(entries, this.options.settings, now));
       }
     } catch (error) {
@@ -153,15 +156,24 @@ export class EtcdHistory {
   }
 }
 
+/** Of an entry that another store has written. */
+export function historyPut(keys: ResourceKeys, key: ResourceKey, entry: HistoryEntry): EntryPut {
+  const { revision, time, operation, author, resource } = entry;
+  const stored: StoredEntry = { revision, ...(author && { author }), ...(resource && { resource }) };
+  const name = `${keys.nameOf(key)}/${time}-${operation}-${crypto.randomUUID().slice(0, 8)}`;
+  return { key: toBase64(name), value: toBase64(JSON.stringify(stored)) };
+}
+
 function entryKeyOf({ key, create_revision }: KeyValue): EntryKey {
   const name = fromBase64(key);
   const [time = '', operation = ''] = name.slice(name.lastIndexOf('/') + 1).split('-');
   return { key, revision: numberOf(create_revision), time: Number(time), operation: operation as HistoryOperation };
 }
 
-function entryOf(kv: KeyValue): HistoryEntry {
-  const { revision, time, operation } = entryKeyOf(kv);
-  const { author, resource } = JSON.parse(fromBase64(kv.value ?? '')) as StoredEntry;
+/** @param kv of an entry */
+export function entryOf(kv: KeyValue): HistoryEntry {
+  const { time, operation, ...at } = entryKeyOf(kv);
+  const { author, resource, revision = at.revision } = JSON.parse(fromBase64(kv.value ?? '')) as StoredEntry;
   const metadata = resource && { ...resource.metadata, resourceVersion: String(revision) };
   return {
     ...{ revision, time, operation },

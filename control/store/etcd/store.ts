@@ -4,6 +4,7 @@
  * linearizable, so that neither depends on what another control plane or a member that is behind believes.
  */
 import type { Resource } from '../../../shared/resources/resource.ts';
+import type { Dump } from '../dump/dump.ts';
 import {
   type Author,
   HISTORY,
@@ -27,6 +28,7 @@ import {
 } from '../store.ts';
 import { type KeyValue, numberOf, type RangeAnswer, type TxnAnswer } from './api.ts';
 import { Compactor } from './compactor.ts';
+import { dumpPrefix, restoredKey } from './dump.ts';
 import { EtcdError } from './etcd-error.ts';
 import { EventFeed, type FollowEvents, type Followed } from './feed.ts';
 import { type Change, follow } from './follow.ts';
@@ -84,7 +86,8 @@ export async function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOp
   const gateway = new EtcdGateway(settings);
   try {
     const { origin, revision } = await prepare(gateway, `${options.prefix}/format`);
-    return new EtcdStore(gateway, options, { origin, revision });
+    const restored = await restoredAt(gateway, options.prefix);
+    return new EtcdStore(gateway, options, { origin, restored, revision });
   } catch (error) {
     gateway.close();
     throw asStoreError(error);
@@ -108,11 +111,19 @@ async function prepare(gateway: EtcdGateway, name: string): Promise<{ origin: nu
   return { origin: numberOf(stored?.create_revision), revision };
 }
 
+/** The revision of the last load of a dump; 0: there was none. */
+async function restoredAt(gateway: EtcdGateway, prefix: string): Promise<number> {
+  const { answer } = await gateway.call<RangeAnswer>('/v3/kv/range', { key: toBase64(restoredKey(prefix)) });
+  return numberOf(answer.kvs?.[0]?.mod_revision);
+}
+
 class EtcdStore implements FencedStore {
   private readonly gateway: EtcdGateway;
   private readonly keys: ResourceKeys;
   private readonly probeKey: string;
+  private readonly prefix: string;
   private readonly origin: number;
+  private readonly restored: number;
   /** What every write requires besides. Default: nothing. */
   private readonly fence: () => Fence | undefined = () => undefined;
   private readonly now: () => Date;
@@ -123,11 +134,17 @@ class EtcdStore implements FencedStore {
   private readonly writing = new Set<Promise<unknown>>();
   private closed = false;
 
-  constructor(gateway: EtcdGateway, options: EtcdStoreOptions, at: { origin: number; revision: number }) {
+  constructor(
+    gateway: EtcdGateway,
+    options: EtcdStoreOptions,
+    at: { origin: number; restored: number; revision: number },
+  ) {
     this.gateway = gateway;
     this.keys = new ResourceKeys(options.prefix);
     this.probeKey = toBase64(`${options.prefix}/format`);
+    this.prefix = options.prefix;
     this.origin = at.origin;
+    this.restored = at.restored;
     this.now = options.now ?? (() => new Date());
     this.newUid = options.newUid ?? (() => crypto.randomUUID());
     const onTrouble = options.onTrouble ?? (() => {});
@@ -171,6 +188,10 @@ class EtcdStore implements FencedStore {
 
   async history(key: ResourceKey): Promise<HistoryEntry[]> {
     return (await this.reading(() => this.entries.list(key))).reverse();
+  }
+
+  async dump(): Promise<Dump> {
+    return this.reading(() => dumpPrefix(this.gateway, this.prefix));
   }
 
   create(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource> {
@@ -224,6 +245,11 @@ class EtcdStore implements FencedStore {
   ): AsyncGenerator<WatchEvent, void, void> {
     const wanted = structuredClone(selection);
     if (signal.aborted) return;
+    if (fromRevision < this.restored)
+      throw new StoreError(
+        'gone',
+        `the store was restored at revision ${this.restored}, after ${fromRevision}: list again`,
+      );
     // There were no events before the prefix began, whatever else etcd held.
     let cursor = Math.max(fromRevision, this.origin);
     if (cursor > this.feed.reached) await this.checkReached(cursor);

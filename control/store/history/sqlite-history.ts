@@ -1,5 +1,6 @@
 /** The table of the history in SQLite. */
 import type { Resource } from '../../../shared/resources/resource.ts';
+import type { DumpRecord } from '../dump/dump.ts';
 import type { SqlRow, SqlValue } from '../sql.ts';
 import type { ResourceKey } from '../store.ts';
 import type { HistoryEntry, HistoryOperation } from './history.ts';
@@ -41,7 +42,7 @@ export function recordEntry(table: HistoryTable, key: ResourceKey, entry: Histor
   }
   const superseded = operation === 'Delete' ? time : null;
   const { user, manager } = author ?? { user: null, manager: null };
-  const body = table.encode(key, resource!);
+  const body = resource ? table.encode(key, resource) : '';
   const values = [...at, revision, time, superseded, operation, user, manager, body];
   table.run('INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', ...values);
 }
@@ -49,7 +50,19 @@ export function recordEntry(table: HistoryTable, key: ResourceKey, entry: Histor
 /** Oldest first. */
 export function entriesOf(table: HistoryTable, key: ResourceKey): HistoryEntry[] {
   const rows = table.all(`SELECT * FROM history WHERE ${OF_RESOURCE} ORDER BY revision`, ...valuesOf(key));
-  return rows.map((row) => entryOf(row, table.decode(key, row['body']!)));
+  return rows.map((row) => entryOf(row, resourceOf(table, key, row)));
+}
+
+/** @param rows of the table */
+export function* dumpedEntries(
+  table: HistoryTable,
+  rows: readonly SqlRow[],
+  keyOf: (row: SqlRow) => ResourceKey,
+): Generator<DumpRecord> {
+  for (const row of rows) {
+    const key = keyOf(row);
+    yield { kind: 'history', key, entry: entryOf(row, resourceOf(table, key, row)) };
+  }
 }
 
 /** Removes some entries that were superseded at `before` or earlier. @returns whether more may be there */
@@ -60,13 +73,18 @@ export function forgetEntries(table: HistoryTable, before: number): boolean {
   return found === REMOVED_AT_ONCE;
 }
 
-function entryOf(row: SqlRow, resource: Resource): HistoryEntry {
+/** An empty body is that of an entry whose resource another store could not keep. */
+function resourceOf(table: HistoryTable, key: ResourceKey, row: SqlRow): Resource | undefined {
+  return row['body'] === '' ? undefined : table.decode(key, row['body']!);
+}
+
+function entryOf(row: SqlRow, resource: Resource | undefined): HistoryEntry {
   const { user, manager } = row;
   return {
     revision: Number(row['revision']),
     time: Number(row['time']),
     operation: String(row['operation']) as HistoryOperation,
     ...(user !== null && manager !== null && { author: { user: String(user), manager: String(manager) } }),
-    resource,
+    ...(resource && { resource }),
   };
 }

@@ -4,6 +4,7 @@
  */
 import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict';
 import type { Resource } from '../../../shared/resources/resource.ts';
+import type { DumpRecord } from '../dump/dump.ts';
 import type { HistorySettings } from '../history/history.ts';
 import type { ResourceKey, ResourceStore, Selection, StoreErrorCode, WatchEvent } from '../store.ts';
 
@@ -431,6 +432,29 @@ export const storeCases: StoreCase[] = [
     async run(store) {
       await store.create(keyOf('a'), service('a'));
       deepEqual(await store.history(keyOf('a')), []);
+    },
+  },
+  {
+    name: 'a dump holds resources and history of one revision, whatever is written meanwhile',
+    async run(store) {
+      await store.create(keyOf('a'), service('a'), { user: 'jane', manager: 'kubectl' });
+      await store.update(keyOf('a'), service('a', { ports: [] }));
+      await store.create(keyOf('b'), service('b'));
+      await store.delete(keyOf('b'));
+      const dump = await store.dump();
+      equal(dump.revision, await store.revision());
+      await store.create(keyOf('c'), service('c'));
+      const records: DumpRecord[] = [];
+      for await (const record of dump.records) records.push(record);
+      deepEqual(
+        records.flatMap((record) => (record.kind === 'resource' ? [record.resource] : [])),
+        [await store.get(keyOf('a'))],
+      );
+      const entries = (name: string) =>
+        records.flatMap((record) => (record.kind === 'history' && record.key.name === name ? [record.entry] : []));
+      deepEqual(entries('a'), (await store.history(keyOf('a'))).reverse());
+      deepEqual(entries('b'), (await store.history(keyOf('b'))).reverse());
+      deepEqual(entries('c'), []);
     },
   },
   {
