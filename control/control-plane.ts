@@ -48,7 +48,7 @@ import { type AuditSettings, isAuditFile, openAuditLog } from './audit/open-audi
 import { Accounts } from './ca/accounts.ts';
 import { type Authority, openAuthority } from './ca/authority.ts';
 import { firstExpiry } from './ca/expiry.ts';
-import { makePrivateFolder } from './ca/files.ts';
+import { makePrivateFolder, sealKeysOf, staleKeysOf } from './ca/files.ts';
 import { JoinTokens } from './ca/join-tokens.ts';
 import { isHeld } from './ca/joins.ts';
 import { openJwtSvids } from './ca/jwt-svids.ts';
@@ -79,6 +79,7 @@ import { reportTo, SharedFindings } from './status/shared-findings.ts';
 import { StatusWriter } from './status/status-writer.ts';
 import type { HistorySettings } from './store/history/history.ts';
 import { type EtcdPlace, openStore } from './store/open-store.ts';
+import { plainSealer, type Sealer } from './store/sealing/sealer.ts';
 import { replicaUrls } from './store/state/replicas.ts';
 import type { ResourceKey } from './store/store.ts';
 import { controlLog } from './telemetry/control-log.ts';
@@ -97,6 +98,8 @@ export interface ControlPlaneOptions {
   data: string;
   /** Where all of it is kept instead, but for the key that this process signs certificates with. */
   etcd?: EtcdPlace;
+  /** Encryption at rest, of Secrets and of private keys in `data`. Default: none. */
+  sealer?: Sealer;
   /** Of resources. Default: HISTORY. */
   history?: HistorySettings;
   address: string;
@@ -177,6 +180,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   await openDataFolder(data, (name) => isAuditFile(options.audit, data, name));
   await openDataFolder(data);
   mustBeRestored(data);
+  const endSealing = sealKeysOf(data, options.sealer ?? plainSealer);
+  // All is opened before anything is written: with a wrong key nothing changes.
+  const staleKeys = await staleKeysOf(data);
   const report = (error: unknown) =>
     log(`unexpected: ${error instanceof Error ? error.message : String(error)}`, 'error');
 
@@ -184,7 +190,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const { state, leadership, replicas } = opened;
   const [store, leaderStore] = [owningStatus(opened.store, kindOf), owningStatus(opened.leaderStore, kindOf)];
   const undo: (() => unknown)[] = [() => opened.close()];
+  const { store, leaderStore, state, leadership, replicas } = opened;
+  const undo: (() => unknown)[] = [() => opened.close(), endSealing];
   try {
+    for (const write of staleKeys) await write();
     await createInitialNamespaces(store);
     const caFolder = options.caFolder ?? join(data, 'ca');
     const { trustDomain, svidTtl, maxSvidTtl = svidTtl } = options;

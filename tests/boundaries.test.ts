@@ -238,6 +238,7 @@ describe('import boundaries', () => {
   it('only the kit starts processes for tests, and only launchers do in the product', () => {
     const launchers = [
       'control/cli/bin.mjs',
+      'control/cli/encryption/encryption-keys.ts',
       'deploy/build.ts',
       'deploy/container/image.ts',
       'deploy/executable.ts',

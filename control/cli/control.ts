@@ -21,11 +21,18 @@ import { type OidcFlags, oidcOf } from './access/oidc-flags.ts';
 import { type UserCertificateFlags, userCertificatesOf } from './access/user-certificate-flags.ts';
 import { advertisedOf } from './advertised.ts';
 import { CliError, readText } from './cli-error.ts';
+import { type EncryptionFlags, encryptionState, sealerOf } from './encryption/encryption-keys.ts';
 import { etcdOf, type StoreFlags } from './etcd/etcd-flags.ts';
 import { installFolder } from './machine/install-folder.ts';
 import { colour } from './output.ts';
 
-export interface ControlFlags extends StoreFlags, AuditFlags, OidcFlags, UserCertificateFlags, LimitFlags {
+export interface ControlFlags
+  extends StoreFlags,
+    AuditFlags,
+    OidcFlags,
+    UserCertificateFlags,
+    LimitFlags,
+    EncryptionFlags {
   data: string;
   historyRetention: string;
   historyLimit: string;
@@ -218,9 +225,11 @@ export async function runControl(flags: ControlFlags): Promise<void> {
   const etcd = etcdOf(flags);
   const audit = auditOf(flags);
   const userCertificates = userCertificatesOf(flags);
+  const sealer = await sealerOf(flags);
   const plane = await startControlPlane({
     data: flags.data,
     ...(etcd && { etcd }),
+    ...(sealer && { sealer }),
     history: historyOf(flags),
     address: flags.address,
     port: portOf('--port', flags.port),
@@ -252,6 +261,7 @@ export async function runControl(flags: ControlFlags): Promise<void> {
   });
   if (audit?.path === '-') outliveStdout();
   if (userCertificates || (audit && audit.path !== '-')) process.on('SIGHUP', () => void plane.reload());
+  if (sealer) log(encryptionState(sealer));
   // A reader of the next lines may stop this process at once.
   const stopped = new Promise<void>((stop) => process.once('SIGTERM', stop).once('SIGINT', stop));
   if (flags.announce) {

@@ -19,6 +19,7 @@ import {
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
 import { registerEnvoyCommands } from './envoy/commands.ts';
+import { encryptionKeyCommand, encryptionKeyFile } from './encryption/encryption-keys.ts';
 import { registerHistoryCommands } from './history/commands.ts';
 import { registerCaCommands } from './identity/ca.ts';
 import { registerRevokeCommand } from './identity/revoke.ts';
@@ -100,6 +101,8 @@ const control = program
   .option('--etcd-key <file>', 'PEM of its key; ETCDCTL_KEY')
   .option('--etcd-user <name>', 'user of etcd; ETCDCTL_USER')
   .option('--etcd-password-file <file>', "the user's password; or ETCDCTL_PASSWORD")
+  .addOption(encryptionKeyFile())
+  .addOption(encryptionKeyCommand())
   .option('--history-retention <duration>', 'how long revisions of resources are kept once superseded; 0s: not', '7d')
   .option('--history-limit <number>', 'most revisions of one resource that are kept', '20')
   .option('--address <address>', 'address to listen on', '127.0.0.1')

@@ -7,7 +7,7 @@ import { EtcdState } from './etcd/state/etcd-state.ts';
 import { ReplicaLease } from './etcd/state/replica-lease.ts';
 import { openEtcdStore } from './etcd/store.ts';
 import type { HistorySettings } from './history/history.ts';
-import { plainSealer } from './sealing/sealer.ts';
+import { plainSealer, type Sealer } from './sealing/sealer.ts';
 import { openSqliteStore } from './sqlite.ts';
 import { type Leadership, SOLE_LEADER } from './state/leadership.ts';
 import { type Replicas, sharedReplicas, soleReplica } from './state/replicas.ts';
@@ -41,9 +41,9 @@ export interface OpenStore {
 export async function openStore(
   file: string,
   etcd: EtcdPlace | undefined,
-  { history, log }: { history?: HistorySettings | undefined; log: Log },
+  { history, sealer, log }: { history?: HistorySettings | undefined; sealer?: Sealer | undefined; log: Log },
 ): Promise<OpenStore> {
-  const kept = history ? { history } : {};
+  const kept = { ...(history && { history }), ...(sealer && { sealer }) };
   // Part of keys, and of annotations.
   const id = randomBytes(4).toString('hex');
   if (!etcd) {
@@ -58,7 +58,7 @@ export async function openStore(
   const gateway = new EtcdGateway(settings);
   try {
     const lease = await ReplicaLease.open(gateway, onTrouble);
-    const state = await EtcdState.open({ gateway, prefix, sealer: plainSealer, lease: () => lease.id, onTrouble });
+    const state = await EtcdState.open({ gateway, prefix, sealer: sealer ?? plainSealer, lease: () => lease.id, onTrouble });
     const election = new Election({ state, lease, id, nameOf: (key) => state.nameOf(key), onTrouble });
     const replicas = sharedReplicas(state, id, lease);
     return {

@@ -1,6 +1,6 @@
 /** The part of SQLite that the store needs, from the runtime's own binding: `bun:sqlite` on Bun, else `node:sqlite`. */
 
-export type SqlValue = string | number | null;
+export type SqlValue = string | number | null | Uint8Array;
 export type SqlRow = Record<string, SqlValue>;
 
 export interface SqlStatement {

@@ -15,10 +15,15 @@ import {
   historySchema,
   recordEntry,
 } from './history/sqlite-history.ts';
+import { ResourceCodec } from './sealing/resource-codec.ts';
+import type { Sealer } from './sealing/sealer.ts';
+import { purgePlainText, resealSecrets } from './sealing/sqlite-secrets.ts';
 import { openSql, type SqlDatabase, type SqlRow, type SqlStatement, type SqlValue } from './sql.ts';
 import { type LoadableStore, type ResourceKey, type Selection, StoreError, type WatchEvent } from './store.ts';
 
 export interface SqliteOptions extends EmbeddedOptions {
+  /** Of Secrets. Default: none. */
+  sealer?: Sealer;
   /** Events kept for watchers. */
   historyLimit?: number;
 }
@@ -44,7 +49,9 @@ const schema = `
 /**
  * Opens the store in `path`, creating it readable by its owner only (it holds Secrets). One process at a time: the file is
  * locked until `close`.
- * @throws StoreError unavailable, naming the file: locked by another process, not a database, made by a newer version
+ * Secrets that the sealer's newest key has not sealed are written again first, and nothing of them is left in the file.
+ * @throws StoreError unavailable, naming the file: locked by another process, not a database, made by a newer version, Secrets that the sealer
+ * cannot open; then nothing was written
  */
 export async function openSqliteStore(path: string, options: SqliteOptions = {}): Promise<LoadableStore> {
   let database: SqlDatabase | undefined;
@@ -52,8 +59,9 @@ export async function openSqliteStore(path: string, options: SqliteOptions = {})
     closeSync(openSync(path, 'a', 0o600));
     chmodSync(path, 0o600);
     database = await openSql(path);
-    prepareDatabase(database, path);
-    return new EmbeddedStore(new SqliteBackend(database, options.historyLimit ?? defaultHistoryLimit), options);
+    const codec = new ResourceCodec(options.sealer);
+    prepareDatabase(database, path, codec);
+    return new EmbeddedStore(new SqliteBackend(database, options.historyLimit ?? defaultHistoryLimit, codec), options);
   } catch (error) {
     database?.close();
     if (error instanceof StoreError) throw error;
@@ -61,7 +69,7 @@ export async function openSqliteStore(path: string, options: SqliteOptions = {})
   }
 }
 
-function prepareDatabase(database: SqlDatabase, path: string): void {
+function prepareDatabase(database: SqlDatabase, path: string, codec: ResourceCodec): void {
   database.exec('PRAGMA busy_timeout = 0');
   // Revisions are counted in this process, so a second one must not write beside it.
   database.exec('PRAGMA locking_mode = EXCLUSIVE');
@@ -73,7 +81,22 @@ function prepareDatabase(database: SqlDatabase, path: string): void {
       'unavailable',
       `${path}: written by a newer tulle (schema ${found}, this one knows ${schemaVersion})`,
     );
+  // Opens every Secret before the first write.
+  const stale = found === 0 ? [] : resealSecrets(database, codec);
   database.exec(`BEGIN IMMEDIATE; ${schema} ${found === 1 ? historyOfPresent(Date.now()) : ''} COMMIT;`);
+  rewrite(database, stale);
+}
+
+/** A process that ends in between purges the file at its next start. */
+function rewrite(database: SqlDatabase, stale: readonly (() => void)[]): void {
+  if (stale.length > 0) {
+    database.exec("BEGIN IMMEDIATE; INSERT OR REPLACE INTO counters VALUES ('unpurged', 1)");
+    for (const write of stale) write();
+    database.exec('COMMIT');
+  }
+  if (database.prepare("SELECT 1 FROM counters WHERE name = 'unpurged'").all().length === 0) return;
+  purgePlainText(database);
+  database.exec("DELETE FROM counters WHERE name = 'unpurged'");
 }
 
 /** Version 1 had no history: it begins with the present state of every resource. */
@@ -91,17 +114,19 @@ class SqliteBackend implements Backend {
   private readonly table: HistoryTable = {
     run: (sql, ...values) => this.run(sql, ...values),
     all: (sql, ...values) => this.all(sql, ...values),
-    encode: (_key, resource) => JSON.stringify(resource),
-    decode: (_key, body) => JSON.parse(String(body)) as Resource,
+    encode: (key, resource) => this.codec.encode(key, resource),
+    decode: (key, body) => this.codec.decode(key, body as string | Uint8Array),
   };
   private readonly database: SqlDatabase;
+  private readonly codec: ResourceCodec;
   private readonly statements = new Map<string, SqlStatement>();
   private readonly historyLimit: number;
   private current: number;
   private compacted: number;
 
-  constructor(database: SqlDatabase, historyLimit: number) {
+  constructor(database: SqlDatabase, historyLimit: number, codec: ResourceCodec) {
     this.database = database;
+    this.codec = codec;
     this.historyLimit = historyLimit;
     this.current = this.counter('revision');
     this.compacted = this.counter('compacted');
@@ -112,14 +137,13 @@ class SqliteBackend implements Backend {
       'SELECT body FROM resources WHERE grp = ? AND plural = ? AND namespace = ? AND name = ?',
       ...keyValues(key),
     );
-    return rows[0] && parseBody(rows[0]);
+    return rows[0] && this.table.decode(key, rows[0]['body']!);
   }
 
   scan(selection: Selection): Resource[] {
     const { where, values } = condition(selection);
-    return this.all(`SELECT body FROM resources WHERE ${where} ORDER BY namespace, name, grp, plural`, ...values).map(
-      parseBody,
-    );
+    const rows = this.all(`SELECT * FROM resources WHERE ${where} ORDER BY namespace, name, grp, plural`, ...values);
+    return rows.map((row) => this.bodyOf(row));
   }
 
   revision(): number {
@@ -137,7 +161,7 @@ class SqliteBackend implements Backend {
       revision,
       ...values,
       limit,
-    ).map(parseEvent);
+    ).map((row) => this.eventOf(row));
   }
 
   transaction(writes: () => void): void {
@@ -156,7 +180,7 @@ class SqliteBackend implements Backend {
   }
 
   apply({ type, key, resource, revision }: WatchEvent): void {
-    const body = JSON.stringify(resource);
+    const body = this.codec.encode(key, resource);
     const values = keyValues(key);
     if (type === 'DELETED')
       this.run('DELETE FROM resources WHERE grp = ? AND plural = ? AND namespace = ? AND name = ?', ...values);
@@ -182,8 +206,9 @@ class SqliteBackend implements Backend {
     const resources = this.all('SELECT * FROM resources');
     const entries = this.all('SELECT * FROM history ORDER BY grp, plural, namespace, name, revision');
     const { table } = this;
+    const bodyOf = (row: SqlRow) => this.bodyOf(row);
     return (function* () {
-      for (const row of resources) yield { kind: 'resource' as const, key: keyOfRow(row), resource: parseBody(row) };
+      for (const row of resources) yield { kind: 'resource' as const, key: keyOfRow(row), resource: bodyOf(row) };
       yield* dumpedEntries(table, entries, keyOfRow);
     })();
   }
@@ -192,7 +217,12 @@ class SqliteBackend implements Backend {
     if (record.kind === 'etcd') return;
     const { key } = record;
     if (record.kind === 'history') recordEntry(this.table, key, record.entry, Number.MAX_SAFE_INTEGER);
-    else this.run('INSERT INTO resources VALUES (?, ?, ?, ?, ?)', ...keyValues(key), JSON.stringify(record.resource));
+    else
+      this.run(
+        'INSERT INTO resources VALUES (?, ?, ?, ?, ?)',
+        ...keyValues(key),
+        this.codec.encode(key, record.resource),
+      );
   }
 
   skipTo(revision: number): void {
@@ -205,6 +235,19 @@ class SqliteBackend implements Backend {
   close(): void {
     this.statements.clear();
     this.database.close();
+  }
+
+  private bodyOf(row: SqlRow): Resource {
+    return this.table.decode(keyOfRow(row), row['body']!);
+  }
+
+  private eventOf(row: SqlRow): WatchEvent {
+    return {
+      type: String(row['type']) as WatchEvent['type'],
+      key: keyOfRow(row),
+      resource: this.bodyOf(row),
+      revision: Number(row['revision']),
+    };
   }
 
   private writeCounters(): void {
@@ -262,19 +305,7 @@ function condition(selection: Selection): { where: string; values: string[] } {
   return { where: clauses.join(' AND '), values };
 }
 
-const parseBody = (row: SqlRow): Resource => JSON.parse(String(row['body'])) as Resource;
-
 function keyOfRow(row: SqlRow): ResourceKey {
   const text = (name: string) => String(row[name]);
   return { group: text('grp'), plural: text('plural'), namespace: text('namespace'), name: text('name') };
-}
-
-function parseEvent(row: SqlRow): WatchEvent {
-  const text = (name: string) => String(row[name]);
-  return {
-    type: text('type') as WatchEvent['type'],
-    key: keyOfRow(row),
-    resource: parseBody(row),
-    revision: Number(row['revision']),
-  };
 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadPrefix } from '../../control/store/etcd/dump.ts';
 import { EtcdGateway } from '../../control/store/etcd/gateway.ts';
 import { openEtcdStore } from '../../control/store/etcd/store.ts';
+import { ResourceCodec } from '../../control/store/sealing/resource-codec.ts';
 import { openSqliteStore } from '../../control/store/sqlite.ts';
 import type { ResourceStore } from '../../control/store/store.ts';
 import { keyOf, service } from '../../control/store/testing/suite.ts';
@@ -123,7 +124,7 @@ stringData: { password: ${value} }
       }
     };
     const gateway = new EtcdGateway(cluster.settings);
-    const options = { prefix: '/cut', after: await source.revision(), force: false };
+    const options = { prefix: '/cut', codec: new ResourceCodec(), after: await source.revision(), force: false };
     await expect(loadPrefix(gateway, cut(), options)).rejects.toThrow('killed');
     await expect(etcd('cut')).rejects.toThrow('format "loading" is not known here');
     await loadPrefix(gateway, (await source.dump()).records, options);

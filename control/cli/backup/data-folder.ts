@@ -4,6 +4,7 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { makePrivateFolder, syncFolder } from '../../ca/files.ts';
 import { RESTORING } from '../../restoring.ts';
+import type { Sealer } from '../../store/sealing/sealer.ts';
 import { openSql } from '../../store/sql.ts';
 import { openSqliteStore } from '../../store/sqlite.ts';
 import { CliError } from '../cli-error.ts';
@@ -16,14 +17,17 @@ const contents = async (folder: string) =>
  * Made when absent. @returns the revision of the store in it; 0: there is none
  * @throws CliError where a process uses it, or it holds something and `force` is false
  */
-export async function prepareFolder(folder: string, force: boolean): Promise<number> {
+export async function prepareFolder(
+  folder: string,
+  { force, sealer }: { force: boolean; sealer: Sealer | undefined },
+): Promise<number> {
   await makePrivateFolder(folder);
   const names = await contents(folder);
   if (names.length > 0 && !force)
     throw new CliError(`${folder} is not empty: name another folder, or replace what it holds with --force`);
   for (const name of names) if (name.endsWith('.sqlite')) await mustBeFree(join(folder, name));
   if (!names.includes('resources.sqlite')) return 0;
-  const store = await openSqliteStore(join(folder, 'resources.sqlite'));
+  const store = await openSqliteStore(join(folder, 'resources.sqlite'), sealer ? { sealer } : {});
   try {
     return await store.revision();
   } finally {

@@ -6,6 +6,8 @@ import { syncFolder } from '../../ca/files.ts';
 import type { Dump, DumpRecord } from '../../store/dump/dump.ts';
 import { dumpPrefix, leasedKey } from '../../store/etcd/dump.ts';
 import { EtcdGateway, type EtcdSettings } from '../../store/etcd/gateway.ts';
+import { ResourceCodec } from '../../store/sealing/resource-codec.ts';
+import type { Sealer } from '../../store/sealing/sealer.ts';
 import { openSqliteStore } from '../../store/sqlite.ts';
 import { StoreError } from '../../store/store.ts';
 import { CliError } from '../cli-error.ts';
@@ -24,33 +26,38 @@ export interface MigrateOptions {
   to: Place;
   /** Replaces resources of the target. */
   force: boolean;
+  /** Of Secrets, in both places. */
+  sealer: Sealer | undefined;
 }
 
 /** The source is left as it is. @throws CliError */
-export async function migrate({ from, to, force }: MigrateOptions): Promise<void> {
+export async function migrate({ from, to, force, sealer }: MigrateOptions): Promise<void> {
+  const options = { force, sealer };
   try {
-    if ('folder' in from && 'etcd' in to) await toEtcd(from.folder, to.etcd, force);
-    else if ('etcd' in from && 'folder' in to) await toFolder(from.etcd, to.folder, force);
+    if ('folder' in from && 'etcd' in to) await toEtcd(from.folder, to.etcd, options);
+    else if ('etcd' in from && 'folder' in to) await toFolder(from.etcd, to.folder, options);
     else throw new CliError('migrate: one of --from and --to must be a data folder, the other one etcd://…');
   } catch (error) {
     throw error instanceof StoreError ? new CliError(`migrate: ${error.message}`) : error;
   }
 }
 
-async function toEtcd(folder: string, etcd: EtcdAt, force: boolean): Promise<void> {
+type Options = Pick<MigrateOptions, 'force' | 'sealer'>;
+
+async function toEtcd(folder: string, etcd: EtcdAt, { force, sealer }: Options): Promise<void> {
   const file = join(folder, 'resources.sqlite');
   if (!existsSync(file)) throw new CliError(`--from ${folder}: has no resources.sqlite`);
-  const store = await openSqliteStore(file);
+  const store = await openSqliteStore(file, sealer ? { sealer } : {});
   try {
     const dump = await store.dump();
-    const count = await counting(dump, (records) => loadEtcd(etcd, records, { after: dump.revision, force }));
+    const count = await counting(dump, (records) => loadEtcd(etcd, records, { after: dump.revision, force, sealer }));
     done(count, `start the control plane with --store, and with --data ${folder}`);
   } finally {
     await store.close();
   }
 }
 
-async function toFolder({ settings, prefix }: EtcdAt, folder: string, force: boolean): Promise<void> {
+async function toFolder({ settings, prefix }: EtcdAt, folder: string, { force, sealer }: Options): Promise<void> {
   const file = join(folder, 'resources.sqlite');
   if (existsSync(file) && !force)
     throw new CliError(`--to ${folder}: has a resources.sqlite; name another folder, or replace it with --force`);
@@ -65,10 +72,10 @@ async function toFolder({ settings, prefix }: EtcdAt, folder: string, force: boo
   };
   try {
     await mustBeUnused(gateway, prefix);
-    const dump = await dumpPrefix(gateway, prefix);
+    const dump = await dumpPrefix(gateway, prefix, new ResourceCodec(sealer));
     await remove(staged);
-    const count = await counting(dump, (records) => loadFile(staged, records, dump.revision));
-    await replaceFile(staged, file, remove);
+    const count = await counting(dump, (records) => loadFile(staged, records, { after: dump.revision, sealer }));
+    await replaceFile(staged, file, remove, sealer);
     done(count, `start the control plane without --store, with --data ${folder}`);
   } finally {
     await remove(staged);
@@ -103,10 +110,15 @@ async function counting(
 }
 
 /** The old file is kept beside. */
-async function replaceFile(staged: string, file: string, remove: (path: string) => Promise<void>): Promise<void> {
+async function replaceFile(
+  staged: string,
+  file: string,
+  remove: (path: string) => Promise<void>,
+  sealer: Sealer | undefined,
+): Promise<void> {
   if (existsSync(file)) {
     // Of no process, and with nothing left in its write-ahead log.
-    await (await openSqliteStore(file)).close();
+    await (await openSqliteStore(file, sealer ? { sealer } : {})).close();
     await rename(file, `${file}.before-migration`);
     await remove(file);
   }

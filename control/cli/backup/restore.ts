@@ -5,6 +5,8 @@ import { type BackupLine, opened } from '../../api/backup/lines.ts';
 import { type DumpRecord, SKIPPED_REVISIONS, SKIPPED_REVISIONS_ETCD } from '../../store/dump/dump.ts';
 import { loadPrefix } from '../../store/etcd/dump.ts';
 import { EtcdGateway, type EtcdSettings } from '../../store/etcd/gateway.ts';
+import { ResourceCodec } from '../../store/sealing/resource-codec.ts';
+import type { Sealer } from '../../store/sealing/sealer.ts';
 import { openSqliteStore } from '../../store/sqlite.ts';
 import { StoreError } from '../../store/store.ts';
 import { CliError } from '../cli-error.ts';
@@ -20,6 +22,8 @@ export interface RestoreOptions {
   etcd: { settings: EtcdSettings; prefix: string } | undefined;
   /** Replaces what is there. */
   force: boolean;
+  /** Of Secrets, and of the store that is there. Private keys stay as they were backed up. */
+  sealer: Sealer | undefined;
 }
 
 type Head = Extract<BackupLine, { kind: 'backup' }>;
@@ -27,16 +31,16 @@ type Line = Exclude<BackupLine, { kind: 'end' }>;
 
 /** @throws CliError; then nothing was replaced, or the control plane refuses the folder until a restore has ended */
 export async function restore(options: RestoreOptions): Promise<void> {
-  const { data, etcd, force } = options;
+  const { data, etcd, force, sealer } = options;
   const head = await verify(options);
-  const found = await prepareFolder(data, force);
+  const found = await prepareFolder(data, { force, sealer });
   const after = Math.max(head.revision, found) + (etcd ? SKIPPED_REVISIONS_ETCD : SKIPPED_REVISIONS);
   const staging = await Staging.open(data);
   try {
     const voided = await stageFiles(staging, options);
-    if (!etcd) await loadFile(join(staging.path, 'resources.sqlite'), records(options), after);
+    if (!etcd) await loadFile(join(staging.path, 'resources.sqlite'), records(options), { after, sealer });
     await staging.begin();
-    if (etcd) await loadEtcd(etcd, records(options), { after, force });
+    if (etcd) await loadEtcd(etcd, records(options), { after, force, sealer });
     const before = await staging.finish();
     report(options, head, { voided, before });
   } catch (error) {
@@ -78,8 +82,12 @@ async function stageFiles(staging: Staging, options: RestoreOptions): Promise<nu
 }
 
 /** A new SQLite file. @throws StoreError */
-export async function loadFile(path: string, from: AsyncIterable<DumpRecord>, after: number): Promise<void> {
-  const store = await openSqliteStore(path);
+export async function loadFile(
+  path: string,
+  from: AsyncIterable<DumpRecord>,
+  { after, sealer }: { after: number; sealer: Sealer | undefined },
+): Promise<void> {
+  const store = await openSqliteStore(path, sealer ? { sealer } : {});
   try {
     await store.load(from, after);
   } finally {
@@ -91,11 +99,11 @@ export async function loadFile(path: string, from: AsyncIterable<DumpRecord>, af
 export async function loadEtcd(
   { settings, prefix }: { settings: EtcdSettings; prefix: string },
   from: AsyncIterable<DumpRecord> | Iterable<DumpRecord>,
-  options: { after: number; force: boolean },
+  { sealer, ...options }: { after: number; force: boolean; sealer: Sealer | undefined },
 ): Promise<void> {
   const gateway = new EtcdGateway(settings);
   try {
-    await loadPrefix(gateway, from, { prefix, ...options });
+    await loadPrefix(gateway, from, { prefix, codec: new ResourceCodec(sealer), ...options });
   } finally {
     gateway.close();
   }

@@ -1,5 +1,6 @@
 /** What a prefix of etcd holds as a dump, and a dump into a prefix. */
 import type { Dump, DumpRecord } from '../dump/dump.ts';
+import type { ResourceCodec } from '../sealing/resource-codec.ts';
 import { StoreError } from '../store.ts';
 import { type KeyValue, numberOf, type RangeAnswer, type TxnAnswer } from './api.ts';
 import type { EtcdGateway } from './gateway.ts';
@@ -24,14 +25,19 @@ export const restoredKey = (prefix: string): string => `${prefix}/restored`;
 const OWN = new Set(['format', 'restored']);
 
 /** Keys that end with a process are left out. @throws EtcdError */
-export async function dumpPrefix(gateway: EtcdGateway, prefix: string): Promise<Dump> {
+export async function dumpPrefix(gateway: EtcdGateway, prefix: string, codec: ResourceCodec): Promise<Dump> {
   const probe = { key: toBase64(`${prefix}/format`), count_only: true };
   const { answer } = await gateway.call<RangeAnswer>('/v3/kv/range', probe);
   const revision = numberOf(answer.header.revision);
-  return { revision, records: recordsAt(gateway, prefix, revision) };
+  return { revision, records: recordsAt(gateway, prefix, codec, revision) };
 }
 
-async function* recordsAt(gateway: EtcdGateway, prefix: string, revision: number): AsyncGenerator<DumpRecord> {
+async function* recordsAt(
+  gateway: EtcdGateway,
+  prefix: string,
+  codec: ResourceCodec,
+  revision: number,
+): AsyncGenerator<DumpRecord> {
   const resources = new ResourceKeys(prefix);
   const history = new ResourceKeys(prefix, 'history');
   for await (const kv of all(gateway, `${prefix}/`, revision)) {
@@ -39,14 +45,18 @@ async function* recordsAt(gateway: EtcdGateway, prefix: string, revision: number
     const below = name.slice(prefix.length + 1);
     if (kv.lease || OWN.has(below)) continue;
     if (below.startsWith('resources/')) {
-      const resource = decodeResource(kv.value ?? '', numberOf(kv.mod_revision));
-      yield { kind: 'resource', key: resources.keyOf(name), resource };
-    } else if (below.startsWith('history/')) yield { kind: 'history', key: history.keyOf(name), entry: entryOf(kv) };
-    else yield { kind: 'etcd', name: below, value: kv.value ?? '' };
+      const key = resources.keyOf(name);
+      const resource = decodeResource(codec, key, kv.value ?? '', numberOf(kv.mod_revision));
+      yield { kind: 'resource', key, resource };
+    } else if (below.startsWith('history/')) {
+      const key = history.keyOf(name);
+      yield { kind: 'history', key, entry: entryOf(codec, key, kv) };
+    } else yield { kind: 'etcd', name: below, value: kv.value ?? '' };
   }
 }
 
-async function* all(gateway: EtcdGateway, prefix: string, revision = 0): AsyncGenerator<KeyValue> {
+/** Of all keys that start with `prefix`; at a revision, or as they are. */
+export async function* all(gateway: EtcdGateway, prefix: string, revision = 0): AsyncGenerator<KeyValue> {
   let { key, range_end } = rangeOf(prefix);
   for (;;) {
     const page = { key, range_end, limit: String(KEYS_PER_PAGE), revision: String(revision) };
@@ -59,6 +69,7 @@ async function* all(gateway: EtcdGateway, prefix: string, revision = 0): AsyncGe
 
 export interface LoadOptions {
   prefix: string;
+  codec: ResourceCodec;
   /** Revisions of the store begin above it. */
   after: number;
   /** What the prefix holds is removed first. */
@@ -73,7 +84,7 @@ export interface LoadOptions {
 export async function loadPrefix(
   gateway: EtcdGateway,
   records: Iterable<DumpRecord> | AsyncIterable<DumpRecord>,
-  { prefix, after, force }: LoadOptions,
+  { prefix, codec, after, force }: LoadOptions,
 ): Promise<void> {
   await claim(gateway, prefix, force);
   await clear(gateway, prefix);
@@ -85,7 +96,7 @@ export async function loadPrefix(
     [batch, bytes] = [[], 0];
   };
   for await (const record of records) {
-    const put = putOf(prefix, record);
+    const put = putOf(prefix, codec, record);
     if (batch.length === PUTS_AT_ONCE || bytes + put.value.length > BYTES_AT_ONCE) await flush();
     batch.push(put);
     bytes += put.value.length;
@@ -98,14 +109,14 @@ export async function loadPrefix(
   await gateway.call('/v3/kv/txn', { success: done });
 }
 
-function putOf(prefix: string, record: DumpRecord): EntryPut {
+function putOf(prefix: string, codec: ResourceCodec, record: DumpRecord): EntryPut {
   switch (record.kind) {
     case 'resource': {
       const name = new ResourceKeys(prefix).nameOf(record.key);
-      return { key: toBase64(name), value: encodeResource(record.resource) };
+      return { key: toBase64(name), value: encodeResource(codec, record.key, record.resource) };
     }
     case 'history':
-      return historyPut(new ResourceKeys(prefix, 'history'), record.key, record.entry);
+      return historyPut(codec, new ResourceKeys(prefix, 'history'), record.key, record.entry);
     case 'etcd':
       return { key: toBase64(`${prefix}/${record.name}`), value: record.value };
   }

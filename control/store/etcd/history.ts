@@ -13,10 +13,11 @@ import {
   outdated,
   pruneEveryMs,
 } from '../history/history.ts';
+import type { ResourceCodec } from '../sealing/resource-codec.ts';
 import type { ResourceKey } from '../store.ts';
 import { type KeyValue, numberOf, type RangeAnswer } from './api.ts';
 import type { EtcdGateway } from './gateway.ts';
-import { fromBase64, ResourceKeys, rangeOf, toBase64 } from './keys.ts';
+import { decodeValue, encodeValue, fromBase64, ResourceKeys, rangeOf, toBase64 } from './keys.ts';
 
 /** etcd refuses requests above 1.5 MiB; the resource itself is of the same request. Bytes. */
 const MAX_REQUEST = 1_400_000;
@@ -49,6 +50,7 @@ interface EntryKey extends Pick<HistoryEntry, 'time' | 'operation'> {
 export interface EtcdHistoryOptions {
   prefix: string;
   settings: HistorySettings;
+  codec: ResourceCodec;
   now: () => Date;
   onTrouble: (error: unknown) => void;
 }
@@ -86,16 +88,17 @@ export class EtcdHistory {
     const name = `${this.options.now().getTime()}-${operation}-${crypto.randomUUID().slice(0, 8)}`;
     const { resourceVersion: _, ...metadata } = resource.metadata;
     const entry: StoredEntry = { ...(author && { author }), resource: kept({ ...resource, metadata }) };
-    const text = JSON.stringify(entry);
-    const tooLarge = Buffer.byteLength(text) * 2 > MAX_REQUEST;
-    const value = tooLarge ? JSON.stringify({ ...entry, resource: undefined }) : text;
-    return { key: toBase64(`${this.keys.nameOf(key)}/${name}`), value: toBase64(value) };
+    const value = encodeValue(this.options.codec, key, entry);
+    const tooLarge = value.length * 1.5 > MAX_REQUEST;
+    const small = () => encodeValue(this.options.codec, key, { ...entry, resource: undefined });
+    return { key: toBase64(`${this.keys.nameOf(key)}/${name}`), value: tooLarge ? small() : value };
   }
 
   /** Oldest first; outdated entries are left out. @throws EtcdError */
   async list(key: ResourceKey): Promise<HistoryEntry[]> {
     const entries: HistoryEntry[] = [];
-    for await (const kv of this.range(`${this.keys.nameOf(key)}/`, false)) entries.push(entryOf(kv));
+    for await (const kv of this.range(`${this.keys.nameOf(key)}/`, false))
+      entries.push(entryOf(this.options.codec, key, kv));
     entries.sort((left, right) => left.revision - right.revision);
     const gone = new Set(outdated(entries, this.options.settings, this.options.now().getTime()));
     return entries.filter((entry) => !gone.has(entry));
@@ -157,11 +160,11 @@ export class EtcdHistory {
 }
 
 /** Of an entry that another store has written. */
-export function historyPut(keys: ResourceKeys, key: ResourceKey, entry: HistoryEntry): EntryPut {
+export function historyPut(codec: ResourceCodec, keys: ResourceKeys, key: ResourceKey, entry: HistoryEntry): EntryPut {
   const { revision, time, operation, author, resource } = entry;
   const stored: StoredEntry = { revision, ...(author && { author }), ...(resource && { resource }) };
   const name = `${keys.nameOf(key)}/${time}-${operation}-${crypto.randomUUID().slice(0, 8)}`;
-  return { key: toBase64(name), value: toBase64(JSON.stringify(stored)) };
+  return { key: toBase64(name), value: encodeValue(codec, key, stored) };
 }
 
 function entryKeyOf({ key, create_revision }: KeyValue): EntryKey {
@@ -171,9 +174,9 @@ function entryKeyOf({ key, create_revision }: KeyValue): EntryKey {
 }
 
 /** @param kv of an entry */
-export function entryOf(kv: KeyValue): HistoryEntry {
+export function entryOf(codec: ResourceCodec, key: ResourceKey, kv: KeyValue): HistoryEntry {
   const { time, operation, ...at } = entryKeyOf(kv);
-  const { author, resource, revision = at.revision } = JSON.parse(fromBase64(kv.value ?? '')) as StoredEntry;
+  const { author, resource, revision = at.revision } = decodeValue<StoredEntry>(codec, key, kv.value ?? '');
   const metadata = resource && { ...resource.metadata, resourceVersion: String(revision) };
   return {
     ...{ revision, time, operation },

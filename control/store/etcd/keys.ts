@@ -1,5 +1,7 @@
 /** Keys and values of the store in etcd. Keys are readable by etcdctl: `/tulle/resources/GROUP/PLURAL/NAMESPACE/NAME`. */
 import type { Resource } from '../../../shared/resources/resource.ts';
+import type { ResourceCodec } from '../sealing/resource-codec.ts';
+import { sealedBy } from '../sealing/sealer.ts';
 import type { ResourceKey, Selection } from '../store.ts';
 
 export const toBase64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -46,13 +48,31 @@ export class ResourceKeys {
   }
 }
 
+const base64Of = (stored: string | Uint8Array): string => Buffer.from(stored as string).toString('base64');
+const sealedOrText = (value: string): string | Uint8Array => {
+  const bytes = Buffer.from(value, 'base64');
+  return sealedBy(bytes) === undefined ? bytes.toString() : bytes;
+};
+
+/** Any value of a resource, sealed where it is a Secret; base64. */
+export const encodeValue = (codec: ResourceCodec, key: ResourceKey, value: unknown): string =>
+  base64Of(codec.encode(key, value));
+
+/** @throws Error where it cannot be opened */
+export const decodeValue = <T>(codec: ResourceCodec, key: ResourceKey, value: string): T =>
+  codec.decode<T>(key, sealedOrText(value));
+
+/** Whether a value should be written again. */
+export const isStaleValue = (codec: ResourceCodec, key: ResourceKey, value: string): boolean =>
+  codec.isStale(key, sealedOrText(value));
+
 /** The resource without its resourceVersion, which etcd alone knows. */
-export function encodeResource(resource: Resource): string {
+export function encodeResource(codec: ResourceCodec, key: ResourceKey, resource: Resource): string {
   const { resourceVersion: _, ...metadata } = resource.metadata;
-  return toBase64(JSON.stringify({ ...resource, metadata }));
+  return encodeValue(codec, key, { ...resource, metadata });
 }
 
-export function decodeResource(value: string, revision: number): Resource {
-  const resource = JSON.parse(fromBase64(value)) as Resource;
+export function decodeResource(codec: ResourceCodec, key: ResourceKey, value: string, revision: number): Resource {
+  const resource = decodeValue<Resource>(codec, key, value);
   return { ...resource, metadata: { ...resource.metadata, resourceVersion: String(revision) } };
 }

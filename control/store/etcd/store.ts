@@ -13,6 +13,8 @@ import {
   type HistorySettings,
   isHistoric,
 } from '../history/history.ts';
+import { ResourceCodec } from '../sealing/resource-codec.ts';
+import type { Sealer } from '../sealing/sealer.ts';
 import { compareKeys, selects } from '../selects.ts';
 import { checkPrecondition, describeKey, stampCreated, stampDeleted, stampStatus, stampUpdated } from '../stamp.ts';
 import { notLeading } from '../state/leadership.ts';
@@ -35,12 +37,15 @@ import { type Change, follow } from './follow.ts';
 import { type Called, EtcdGateway, type EtcdSettings } from './gateway.ts';
 import { EtcdHistory } from './history.ts';
 import { decodeResource, encodeResource, fromBase64, ResourceKeys, toBase64 } from './keys.ts';
+import { resealPrefix } from './reseal.ts';
 
 export interface EtcdStoreOptions {
   /** Of all keys; starts with '/'. */
   prefix: string;
   /** Revisions kept for watchers; default: defaultHistoryLimit. */
   historyLimit?: number;
+  /** Of Secrets. Default: none. */
+  sealer?: Sealer;
   /** Of resources; default: HISTORY. */
   history?: HistorySettings;
   now?: () => Date;
@@ -87,6 +92,7 @@ export async function openEtcdStore(settings: EtcdSettings, options: EtcdStoreOp
   try {
     const { origin, revision } = await prepare(gateway, `${options.prefix}/format`);
     const restored = await restoredAt(gateway, options.prefix);
+    await resealPrefix(gateway, options.prefix, new ResourceCodec(options.sealer));
     return new EtcdStore(gateway, options, { origin, restored, revision });
   } catch (error) {
     gateway.close();
@@ -120,6 +126,7 @@ async function restoredAt(gateway: EtcdGateway, prefix: string): Promise<number>
 class EtcdStore implements FencedStore {
   private readonly gateway: EtcdGateway;
   private readonly keys: ResourceKeys;
+  private readonly codec: ResourceCodec;
   private readonly probeKey: string;
   private readonly prefix: string;
   private readonly origin: number;
@@ -141,6 +148,7 @@ class EtcdStore implements FencedStore {
   ) {
     this.gateway = gateway;
     this.keys = new ResourceKeys(options.prefix);
+    this.codec = new ResourceCodec(options.sealer);
     this.probeKey = toBase64(`${options.prefix}/format`);
     this.prefix = options.prefix;
     this.origin = at.origin;
@@ -150,7 +158,7 @@ class EtcdStore implements FencedStore {
     const onTrouble = options.onTrouble ?? (() => {});
     this.compactor = new Compactor(gateway, options.historyLimit ?? DEFAULT_HISTORY, onTrouble);
     const { prefix, history = HISTORY } = options;
-    this.entries = new EtcdHistory(gateway, { prefix, settings: history, now: this.now, onTrouble });
+    this.entries = new EtcdHistory(gateway, { prefix, settings: history, codec: this.codec, now: this.now, onTrouble });
     this.feed = new EventFeed({
       follow: this.follow,
       // What watchers of a control plane that was restarted ask for is mostly in memory then.
@@ -177,7 +185,7 @@ class EtcdStore implements FencedStore {
       .map((kv) => ({ key: this.keys.keyOf(fromBase64(kv.key)), kv }))
       .filter(({ key }) => selects(wanted, key))
       .sort((left, right) => compareKeys(left.key, right.key));
-    return { items: found.map(({ kv }) => storedOf(kv).resource), revision };
+    return { items: found.map(({ key, kv }) => this.storedOf(key, kv).resource), revision };
   }
 
   async revision(): Promise<number> {
@@ -191,22 +199,24 @@ class EtcdStore implements FencedStore {
   }
 
   async dump(): Promise<Dump> {
-    return this.reading(() => dumpPrefix(this.gateway, this.prefix));
+    return this.reading(() => dumpPrefix(this.gateway, this.prefix, this.codec));
   }
 
   create(key: ResourceKey, resource: Resource, author?: Author): Promise<Resource> {
     const copy = structuredClone(resource);
     return this.write(async () => {
       const created = stampCreated(key, copy, { revision: 0, now: this.now(), uid: this.newUid() });
-      const value = encodeResource(created);
+      const value = encodeResource(this.codec, key, created);
       const { answer, repeated } = await this.transact(key, 0, value, {
         operation: 'Create',
         resource: created,
         author,
       });
-      const revision = answer.succeeded ? numberOf(answer.header.revision) : ownRevision(answer, repeated, value);
+      const revision = answer.succeeded
+        ? numberOf(answer.header.revision)
+        : this.ownRevision(key, answer, repeated, value);
       if (revision === undefined) throw new StoreError('already-exists', `${describeKey(key)} already exists`);
-      return decodeResource(value, revision);
+      return decodeResource(this.codec, key, value, revision);
     });
   }
 
@@ -227,7 +237,7 @@ class EtcdStore implements FencedStore {
         checkPrecondition(key, stored.resource, precondition);
         const deletion = { operation: 'Delete', resource: stored.resource, author } as const;
         const { answer, repeated } = await this.transact(key, stored.revision, undefined, deletion);
-        const now = currentOf(answer);
+        const now = this.currentOf(key, answer);
         // An attempt that was not answered has deleted it, or another writer has: it is absent, as was asked.
         if (answer.succeeded || (repeated && !now))
           return stampDeleted(stored.resource, numberOf(answer.header.revision));
@@ -315,10 +325,15 @@ class EtcdStore implements FencedStore {
   private eventOf({ key: name, value, previous, isNew, revision }: Change): WatchEvent {
     const key = this.keys.keyOf(fromBase64(name));
     if (value !== undefined)
-      return { type: isNew ? 'ADDED' : 'MODIFIED', key, resource: decodeResource(value, revision), revision };
+      return {
+        type: isNew ? 'ADDED' : 'MODIFIED',
+        key,
+        resource: decodeResource(this.codec, key, value, revision),
+        revision,
+      };
     // etcd has no longer what was deleted: only when it was compacted meanwhile.
     if (previous === undefined) throw new EtcdError('compacted', `etcd: revisions before ${revision} are compacted`);
-    return { type: 'DELETED', key, resource: decodeResource(previous, revision), revision };
+    return { type: 'DELETED', key, resource: decodeResource(this.codec, key, previous, revision), revision };
   }
 
   /** Events that are older than the feed. @throws StoreError gone */
@@ -363,7 +378,7 @@ class EtcdStore implements FencedStore {
     const range = { key: toBase64(this.keys.nameOf(key)) };
     const { answer } = await this.gateway.call<RangeAnswer>('/v3/kv/range', range);
     const kv = answer.kvs?.[0];
-    return kv && storedOf(kv);
+    return kv && this.storedOf(key, kv);
   }
 
   private async mustRead(key: ResourceKey): Promise<Stored> {
@@ -382,16 +397,18 @@ class EtcdStore implements FencedStore {
     for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt++) {
       const resource = next(stored.resource);
       if (!resource) return stored.resource;
-      const value = encodeResource(resource);
+      const value = encodeResource(this.codec, key, resource);
       const historic = by && isHistoric(stored.resource, resource);
       const entry = historic ? { operation: 'Update' as const, resource, author: by.author } : undefined;
       const { answer, repeated } = await this.transact(key, stored.revision, value, entry);
-      const revision = answer.succeeded ? numberOf(answer.header.revision) : ownRevision(answer, repeated, value);
+      const revision = answer.succeeded
+        ? numberOf(answer.header.revision)
+        : this.ownRevision(key, answer, repeated, value);
       if (revision !== undefined) {
         if (entry) this.entries.updated(key);
-        return decodeResource(value, revision);
+        return decodeResource(this.codec, key, value, revision);
       }
-      const now = currentOf(answer);
+      const now = this.currentOf(key, answer);
       if (!now) throw notFound(key);
       stored = now;
     }
@@ -426,6 +443,24 @@ class EtcdStore implements FencedStore {
     return called;
   }
 
+  private storedOf(key: ResourceKey, kv: KeyValue): Stored {
+    const { value = '', mod_revision } = kv;
+    const revision = numberOf(mod_revision);
+    return { resource: decodeResource(this.codec, key, value, revision), value, revision };
+  }
+
+  /** What a transaction found that did not write. */
+  private currentOf(key: ResourceKey, answer: TxnAnswer): Stored | undefined {
+    const kv = answer.responses?.[0]?.response_range?.kvs?.[0];
+    return kv && this.storedOf(key, kv);
+  }
+
+  /** Where an attempt that was not answered has written: its revision. A value has a uid that only this write has, or is the same. */
+  private ownRevision(key: ResourceKey, answer: TxnAnswer, repeated: boolean, value: string): number | undefined {
+    const now = repeated ? this.currentOf(key, answer) : undefined;
+    return now?.value === value ? now.revision : undefined;
+  }
+
   private checkOpen(): void {
     if (this.closed) throw new StoreError('unavailable', 'the store is closed');
   }
@@ -451,24 +486,6 @@ class EtcdStore implements FencedStore {
       this.writing.delete(written);
     }
   }
-}
-
-function storedOf(kv: KeyValue): Stored {
-  const { value = '', mod_revision } = kv;
-  const revision = numberOf(mod_revision);
-  return { resource: decodeResource(value, revision), value, revision };
-}
-
-/** What a transaction found that did not write. */
-function currentOf(answer: TxnAnswer): Stored | undefined {
-  const kv = answer.responses?.[0]?.response_range?.kvs?.[0];
-  return kv && storedOf(kv);
-}
-
-/** Where an attempt that was not answered has written: its revision. A value has a uid that only this write has, or is the same. */
-function ownRevision(answer: TxnAnswer, repeated: boolean, value: string): number | undefined {
-  const now = repeated ? currentOf(answer) : undefined;
-  return now?.value === value ? now.revision : undefined;
 }
 
 /** @throws StoreError where the write was refused because another control plane leads */

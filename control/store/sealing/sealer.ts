@@ -16,9 +16,28 @@ export interface Sealer {
   isStale(bytes: Uint8Array): boolean;
 }
 
-/** No encryption: the default, in which file modes protect a data folder. */
+const HEADER = /^tulle:enc:v1:([a-z0-9][a-z0-9.-]{0,62}):/;
+const LONGEST = 'tulle:enc:v1:'.length + 64;
+
+/** What sealed bytes begin with. */
+export const sealHeader = (id: string): Uint8Array => Buffer.from(`tulle:enc:v1:${id}:`);
+
+/** The id of the key that sealed the bytes; undefined: they are plain. */
+export function sealedBy(bytes: Uint8Array): string | undefined {
+  return HEADER.exec(Buffer.from(bytes.subarray(0, LONGEST)).toString('latin1'))?.[1];
+}
+
+/** @param why behind the id of the key */
+export const unsealable = (place: string, id: string, why: string): Error =>
+  new Error(`${place} is encrypted with the key ${id}, ${why}`);
+
+/** No encryption: the default, in which file modes protect a data folder. What is sealed is refused. */
 export const plainSealer: Sealer = {
   seal: (_place, plain) => plain,
-  open: (_place, bytes) => bytes,
+  open(place, bytes) {
+    const id = sealedBy(bytes);
+    if (id === undefined) return bytes;
+    throw new Error(`${place} is encrypted with the key ${id}: name it with --encryption-key-file`);
+  },
   isStale: () => false,
 };
