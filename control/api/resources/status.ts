@@ -140,12 +140,31 @@ export function respondToError(report: (error: unknown) => void): (error: Error,
   };
 }
 
+/** RFC 4918 section 11.5; Kubernetes' clients repeat it after the time that it names. */
+const outOfSpace = () =>
+  new ApiError(
+    507,
+    'InsufficientStorage',
+    'nothing was written: the disk of the control plane, or the space of its etcd, is full',
+    { retryAfterSeconds: 5 },
+  );
+
+/** An error of a file system, of SQLite (SQLITE_FULL) or of etcd (its alarm NOSPACE), or one that it caused. */
+function isOutOfSpace(error: unknown): boolean {
+  for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
+    if (['ENOSPC', 'EDQUOT'].includes((at as NodeJS.ErrnoException).code ?? '')) return true;
+    if (/database or disk is full|database space exceeded/.test(at.message)) return true;
+  }
+  return false;
+}
+
 export function success(details: StatusDetails): Status {
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
 }
 
 function internal(error: unknown, report: (error: unknown) => void): ApiError {
   report(error);
+  if (isOutOfSpace(error)) return outOfSpace();
   if (error instanceof StoreError)
     return new ApiError(503, 'ServiceUnavailable', 'the store is not available', { retryAfterSeconds: 1 });
   return new ApiError(500, 'InternalError', 'Internal error occurred');
