@@ -178,7 +178,6 @@ export interface ControlPlane {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { data, log } = options;
   await openDataFolder(data, (name) => isAuditFile(options.audit, data, name));
-  await openDataFolder(data);
   mustBeRestored(data);
   const endSealing = sealKeysOf(data, options.sealer ?? plainSealer);
   // All is opened before anything is written: with a wrong key nothing changes.
@@ -493,7 +492,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       }),
     );
     app.route('/', authorityRoutes(rotation, report));
-    app.route('/', backupRoutes({ store, folder: data, trustDomain, version: options.version, report }));
+    app.route(
+      '/',
+      backupRoutes({ store, folder: data, isOwn: (name) => OWN.test(name), trustDomain, version: options.version, report }),
+    );
     app.route(
       '/',
       prometheusRoutes({

@@ -11,6 +11,8 @@ export interface BackupRoutesOptions {
   readonly store: Pick<ResourceStore, 'dump'>;
   /** The data folder. */
   readonly folder: string;
+  /** Which names in it are of the control plane. */
+  readonly isOwn: (name: string) => boolean;
   readonly trustDomain: string;
   /** Of Tulle. */
   readonly version: string;
@@ -45,9 +47,9 @@ export function backupRoutes(options: BackupRoutesOptions): Hono<ApiEnv> {
 
 /** Files and, in an embedded store, resources are of one moment. */
 async function backupLines(options: BackupRoutesOptions): Promise<AsyncGenerator<BackupLine>> {
-  const { store, folder, trustDomain, version } = options;
+  const { store, folder, isOwn, trustDomain, version } = options;
   const dumping = store.dump();
-  const files = folderFiles(folder);
+  const files = folderFiles(folder, isOwn);
   const { revision, records } = await dumping;
   const created = new Date().toISOString();
   return (async function* () {
