@@ -68,9 +68,9 @@ import { ObjectLife } from './lifecycle/object-life.ts';
 import { MeshFollower } from './mesh/follow-store.ts';
 import { openFolderRecords } from './records/folder-records.ts';
 import { openSharedRecords } from './records/shared-records.ts';
+import { mustBeRestored } from './restoring.ts';
 import { openRollouts } from './rollout/open-rollouts.ts';
 import { protectingStore } from './rollout/protecting-store.ts';
-import { mustBeRestored } from './restoring.ts';
 import { replicasBehind, shareWork } from './share-work.ts';
 import { AddressAllocator } from './status/address-allocator.ts';
 import { EffectTracker } from './status/effect-tracker.ts';
@@ -188,8 +188,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const opened = await openStore(join(data, 'resources.sqlite'), options.etcd, options);
   const { state, leadership, replicas } = opened;
   const [store, leaderStore] = [owningStatus(opened.store, kindOf), owningStatus(opened.leaderStore, kindOf)];
-  const undo: (() => unknown)[] = [() => opened.close()];
-  const { store, leaderStore, state, leadership, replicas } = opened;
   const undo: (() => unknown)[] = [() => opened.close(), endSealing];
   try {
     for (const write of staleKeys) await write();
@@ -494,7 +492,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     app.route('/', authorityRoutes(rotation, report));
     app.route(
       '/',
-      backupRoutes({ store, folder: data, isOwn: (name) => OWN.test(name), trustDomain, version: options.version, report }),
+      backupRoutes({
+        store,
+        folder: data,
+        isOwn: (name) => OWN.test(name),
+        trustDomain,
+        version: options.version,
+        report,
+      }),
     );
     app.route(
       '/',

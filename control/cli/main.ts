@@ -18,8 +18,8 @@ import {
   sourcePaths,
 } from './command-options.ts';
 import { ControlApi } from './connection.ts';
-import { registerEnvoyCommands } from './envoy/commands.ts';
 import { encryptionKeyCommand, encryptionKeyFile } from './encryption/encryption-keys.ts';
+import { registerEnvoyCommands } from './envoy/commands.ts';
 import { registerHistoryCommands } from './history/commands.ts';
 import { registerCaCommands } from './identity/ca.ts';
 import { registerRevokeCommand } from './identity/revoke.ts';

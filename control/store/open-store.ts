@@ -58,7 +58,13 @@ export async function openStore(
   const gateway = new EtcdGateway(settings);
   try {
     const lease = await ReplicaLease.open(gateway, onTrouble);
-    const state = await EtcdState.open({ gateway, prefix, sealer: sealer ?? plainSealer, lease: () => lease.id, onTrouble });
+    const state = await EtcdState.open({
+      gateway,
+      prefix,
+      sealer: sealer ?? plainSealer,
+      lease: () => lease.id,
+      onTrouble,
+    });
     const election = new Election({ state, lease, id, nameOf: (key) => state.nameOf(key), onTrouble });
     const replicas = sharedReplicas(state, id, lease);
     return {

@@ -49,11 +49,9 @@ export function registerBackupCommands(program: Command): void {
     etcdOptions(
       program
         .command('migrate')
-        .description(
-          'Copy resources and their history from a data folder to etcd, or back, while no control plane runs.',
-        )
-        .requiredOption('--from <place>', 'a data folder, or etcd://host:port[,host:port…][/prefix]')
-        .requiredOption('--to <place>', 'the other one'),
+        .description('Copy resources and their history from a data folder to etcd, while no control plane runs.')
+        .requiredOption('--from <folder>', 'a data folder')
+        .requiredOption('--to <url>', 'etcd://host:port[,host:port…][/prefix]'),
     ),
   )
     .option('--force', 'replace resources that are there')

@@ -65,14 +65,19 @@ async function* linesOf({ file, passphrase }: RestoreOptions): AsyncGenerator<Li
   }
 }
 
+/** Without the join tokens that etcd held: like those of files, they may have been used since the backup. */
 async function* records(options: RestoreOptions): AsyncGenerator<DumpRecord> {
-  for await (const line of linesOf(options)) if (line.kind !== 'backup' && line.kind !== 'file') yield line;
+  for await (const line of linesOf(options))
+    if (line.kind !== 'backup' && line.kind !== 'file' && !isJoinToken(line)) yield line;
 }
+
+const isJoinToken = (line: Line): boolean => line.kind === 'etcd' && line.name.startsWith('state/join-tokens/');
 
 /** @returns how many join tokens are void now: they may have been used since the backup */
 async function stageFiles(staging: Staging, options: RestoreOptions): Promise<number> {
   let voided = 0;
   for await (const line of linesOf(options)) {
+    if (isJoinToken(line)) voided++;
     if (line.kind !== 'file') continue;
     const unused = /^(join-tokens\/[0-9a-f]{16})\.json$/.exec(line.path);
     if (unused) voided++;
@@ -118,5 +123,5 @@ function report(
   if (before !== undefined)
     process.stdout.write(`what it held before is in ${before}: remove it once it is not needed\n`);
   note(`what was revoked after ${created} is in force again: revoke it once more`);
-  if (voided > 0) note(`${voided} unused join tokens are void, since they may have been used after it: create others`);
+  if (voided > 0) note(`${voided} join tokens are void, since they may have been used after it: create others`);
 }

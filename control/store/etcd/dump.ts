@@ -122,12 +122,6 @@ function putOf(prefix: string, codec: ResourceCodec, record: DumpRecord): EntryP
   }
 }
 
-/** A key that a running control plane holds; undefined: none does. @throws EtcdError */
-export async function leasedKey(gateway: EtcdGateway, prefix: string): Promise<string | undefined> {
-  for await (const kv of all(gateway, `${prefix}/`)) if (kv.lease) return fromBase64(kv.key);
-  return undefined;
-}
-
 /** Marks the prefix as being loaded. */
 async function claim(gateway: EtcdGateway, prefix: string, force: boolean): Promise<void> {
   const key = toBase64(`${prefix}/format`);

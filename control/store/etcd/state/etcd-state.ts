@@ -46,7 +46,9 @@ export class EtcdState implements SharedState {
   /** Reads all records, and follows them from then on. @throws StoreError */
   static async open(options: EtcdStateOptions): Promise<EtcdState> {
     const state = new EtcdState(options);
-    const revision = await asking(() => state.readAll());
+    const stale: KeyValue[] = [];
+    const revision = await asking(() => state.readAll(stale));
+    await asking(() => state.sealAgain(stale));
     state.following = state.follow(revision);
     return state;
   }
@@ -154,8 +156,22 @@ export class EtcdState implements SharedState {
     throw new StoreError('unavailable', `etcd ${fromBase64(key)}: is not written by tulle: remove it`);
   }
 
-  /** @returns the revision of what was read */
-  private async readAll(): Promise<number> {
+  /** Records that were written without encryption or with an older key, each unless it has changed meanwhile. */
+  private async sealAgain(stale: readonly KeyValue[]): Promise<void> {
+    for (const kv of stale) {
+      const sealed = this.options.sealer.seal(`state/${this.keyOf(kv.key)}`, Buffer.from(this.marked(kv)));
+      await this.options.gateway.call('/v3/kv/txn', {
+        compare: [{ key: kv.key, target: 'MOD', result: 'EQUAL', mod_revision: kv.mod_revision }],
+        success: [{ request_put: { key: kv.key, value: Buffer.from(sealed).toString('base64') } }],
+      });
+    }
+  }
+
+  /**
+   * @param stale takes what should be sealed again; not records that end with a process
+   * @returns the revision of what was read
+   */
+  private async readAll(stale: KeyValue[] = []): Promise<number> {
     const seen = new Set<string>();
     let key = this.range.key;
     let revision = 0;
@@ -169,6 +185,8 @@ export class EtcdState implements SharedState {
         revision: numberOf(kv.mod_revision),
       }));
       for (const change of changes) seen.add(change.key);
+      for (const kv of answer.kvs ?? [])
+        if (!kv.lease && this.options.sealer.isStale(Buffer.from(kv.value ?? '', 'base64'))) stale.push(kv);
       this.map.take(changes);
       if (!answer.more || !answer.kvs?.length) break;
       key = Buffer.concat([Buffer.from(answer.kvs.at(-1)!.key, 'base64'), Buffer.of(0)]).toString('base64');
