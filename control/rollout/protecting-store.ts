@@ -18,9 +18,9 @@ export function protectingStore(store: ResourceStore, rollouts: Pick<Rollouts, '
     }
   };
   return overriding(store, {
-    create: (key, resource) => guarded(key, resource, () => store.create(key, resource)),
-    update: (key, resource) => guarded(key, resource, () => store.update(key, resource)),
-    delete: (key, precondition) => guarded(key, undefined, () => store.delete(key, precondition)),
+    create: (key, resource, author) => guarded(key, resource, () => store.create(key, resource, author)),
+    update: (key, resource, author) => guarded(key, resource, () => store.update(key, resource, author)),
+    delete: (key, precondition, author) => guarded(key, undefined, () => store.delete(key, precondition, author)),
   });
 }
 

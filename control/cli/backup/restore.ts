@@ -123,5 +123,5 @@ function report(
   if (before !== undefined)
     process.stdout.write(`what it held before is in ${before}: remove it once it is not needed\n`);
   note(`what was revoked after ${created} is in force again: revoke it once more`);
-  if (voided > 0) note(`${voided} join tokens are void, since they may have been used after it: create others`);
+  if (voided > 0) note(`${voided} unused join tokens are void, since they may have been used after it: create others`);
 }
