@@ -62,6 +62,8 @@ beforeAll(async () => {
     ips: [],
     trustDomain: 'cluster.local',
     svidTtl: 3600,
+    // One identity asks for everything here, as fast as it can: limits have tests of their own.
+    identityLimits: { perSecond: 1e6, anonymousPerSecond: 1e6, failedTokensPerSecond: 1e6 },
     version: '0',
     log: () => {},
   });
@@ -128,6 +130,15 @@ const TABLE: Record<string, string> = {
   'POST /v1/rejoin': PUBLIC,
   'POST /v1/rejoin/challenge': PUBLIC,
   'POST /v3/delta-discovery': WORKLOAD,
+  // gRPC: who may call is in the status of the call (discovery-streams.test.ts); what is not gRPC is answered 415.
+  ...Object.fromEntries(
+    [
+      'envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
+      'envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources',
+      'envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets',
+      'envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets',
+    ].map((method) => [`POST /${method}`, PUBLIC]),
+  ),
   'POST /v1/proxy-config': CERTIFICATE,
   'POST /v1/workload-health': CERTIFICATE,
   'DELETE /v1/join': CERTIFICATE,
@@ -224,7 +235,7 @@ it('lets every caller reach what the table says, and nothing else', async () => 
     for (const column of COLUMNS) {
       const { status, headers } = await call(method, urlOf(path), callers[column]!, BODIES[path]);
       // Of discovery the clients are proxies.
-      if (!path.startsWith('/v3/')) expect(headers, `${method} ${path}`).toMatchObject(SECURE_HEADERS);
+      if (!/^\/(v3|envoy\.)/.test(path)) expect(headers, `${method} ${path}`).toMatchObject(SECURE_HEADERS);
       marks.push(status === 401 || status === 403 ? '-' : 'x');
     }
     found[`${method} ${path}`] = marks.join(' ');
