@@ -36,6 +36,8 @@ export interface TunnelState {
 
 /** A workload may be known to its proxy before it is known here: for so long its tunnel waits, milliseconds. */
 const UNKNOWN_MS = 10_000;
+/** Tunnels of one identity that are not known to serve a workload yet: others have places, too. */
+const MOST_WAITING = 64;
 /** Names of workloads must have come by then. */
 const HELLO_MS = 10_000;
 /** Timers hold at most 2^31 ms. */
@@ -57,6 +59,9 @@ export class TunnelRegistry implements GatewayTunnelOwner {
   private readonly byWorkload = new Map<string, GatewayTunnel[]>();
   /** Those whose workloads are not known, with what ends their wait. */
   private readonly unknown = new Map<GatewayTunnel, ReturnType<typeof setTimeout>>();
+  /** Tunnels that no workload has yet, with their identity, and how many each identity has. */
+  private readonly waits = new Map<GatewayTunnel, string>();
+  private readonly waiting = new Map<string, number>();
   private readonly expiries = new Map<GatewayTunnel, ReturnType<typeof setTimeout>>();
   private readonly timers = new Map<GatewayTunnel, ReturnType<typeof setTimeout>>();
 
@@ -84,7 +89,9 @@ export class TunnelRegistry implements GatewayTunnelOwner {
    */
   accept(connection: Connection, limits: TunnelLimits): GatewayTunnel | undefined {
     const { tls } = connection;
-    if (this.open.size >= limits.tunnels || !tls?.peerUris.length) {
+    const [identity] = tls?.peerUris ?? [];
+    const waiting = this.waiting.get(identity ?? '') ?? 0;
+    if (identity === undefined || waiting >= MOST_WAITING || this.open.size >= limits.tunnels) {
       this.counts.refused.value++;
       connection.destroy(new Error('tunnel: the limit of tunnels is reached'));
       return undefined;
@@ -92,14 +99,26 @@ export class TunnelRegistry implements GatewayTunnelOwner {
     const options = tunnelOptions(this.random, limits.streamsPerTunnel);
     const tunnel: GatewayTunnel = new GatewayTunnel(connection, options, this, this.clock.monotonicMs());
     this.open.set(tunnel, limits);
+    this.waiting.set(identity, waiting + 1);
+    this.waits.set(tunnel, identity);
     this.counts.active.value++;
     this.counts.total.value++;
     this.timers.set(
       tunnel,
       setTimeout(() => tunnel.destroy(), HELLO_MS),
     );
-    this.closeAtExpiry(tunnel, tls.peerNotAfter);
+    this.closeAtExpiry(tunnel, tls?.peerNotAfter);
     return tunnel;
+  }
+
+  /** It is admitted or closed. */
+  private endWaiting(tunnel: GatewayTunnel): void {
+    const identity = this.waits.get(tunnel);
+    if (identity === undefined) return;
+    this.waits.delete(tunnel);
+    const left = (this.waiting.get(identity) ?? 1) - 1;
+    if (left > 0) this.waiting.set(identity, left);
+    else this.waiting.delete(identity);
   }
 
   /** The workload replaces its tunnels when its certificate is renewed, long before. */
@@ -130,6 +149,7 @@ export class TunnelRegistry implements GatewayTunnelOwner {
   private admit(tunnel: GatewayTunnel): boolean {
     const admitted = tunnel.workloads.filter((workload) => this.mayServe(tunnel, workload));
     for (const workload of admitted) this.add(workload, tunnel);
+    if (admitted.length > 0) this.endWaiting(tunnel);
     return admitted.length > 0;
   }
 
@@ -176,6 +196,7 @@ export class TunnelRegistry implements GatewayTunnelOwner {
   onClosed(tunnel: GatewayTunnel): void {
     if (!this.open.delete(tunnel)) return;
     this.counts.active.value--;
+    this.endWaiting(tunnel);
     for (const timers of [this.timers, this.unknown, this.expiries]) this.stopTimer(timers, tunnel);
     for (const workload of tunnel.workloads) this.forget(workload, tunnel);
   }

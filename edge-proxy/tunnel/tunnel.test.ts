@@ -177,6 +177,20 @@ it('gives the oldest tunnel of a workload up above the limit, and refuses furthe
   expect(value('refused')).toBeGreaterThan(0);
 });
 
+it('refuses further tunnels of an identity of which many serve no known workload', async () => {
+  const { registry, value } = gateway();
+  const other = { peerUris: ['spiffe://cluster.local/ns/evil/sa/evil'] } as unknown as TlsInfo;
+  const limits = { ...LIMITS, tunnels: 100 };
+  for (let n = 0; n < 70; n++) {
+    const [, far] = memoryPair();
+    registry.accept(Object.assign(far, { tls: other }) as Connection, limits);
+  }
+  expect(value('refused')).toBe(6);
+  const [, honest] = memoryPair();
+  const tls = { peerUris: [IDENTITY] } as unknown as TlsInfo;
+  expect(registry.accept(Object.assign(honest, { tls }) as Connection, limits)).toBeDefined();
+});
+
 it('a connection that is open outlives the GOAWAY of its gateway', async () => {
   const { registry } = gateway();
   const { events } = dialled(registry, (connection) => {

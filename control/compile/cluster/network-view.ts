@@ -120,10 +120,13 @@ export function gatewaysTo(network: string, view: NetworkView): readonly Network
 
 /** Among how many gateways the weight of an endpoint behind NAT may be divided. */
 function groupSizes(gateways: readonly TunnelGateway[]): number[] {
-  const networks = new Set(gateways.map(({ network }) => network));
-  return gateways.length === 0
-    ? []
-    : [gateways.length, ...[...networks].map((network) => tunnelGatewaysFor(network, gateways).length)];
+  // '' means all networks and namespaces without gateways of their own.
+  const networks = new Set(['', ...gateways.map(({ network }) => network)]);
+  const namespaces = new Set(['', ...gateways.map(({ namespace }) => namespace)]);
+  const sizes = [...networks].flatMap((network) =>
+    [...namespaces].map((namespace) => tunnelGatewaysFor({ network, namespace }, gateways).length),
+  );
+  return [...new Set(sizes.filter((size) => size > 0))];
 }
 
 function gatewaysOf(view: Pick<MeshView, 'settings' | 'services' | 'endpoints'>): NamedGateway[] {

@@ -97,7 +97,10 @@ function reachable(
 }
 
 function tunnelGatewaysOf({ source }: PlacedEndpoint, networks: NetworkView): readonly NetworkGateway[] {
-  return tunnelGatewaysFor(networkOf(source, networks), networks.tunnelGateways);
+  return tunnelGatewaysFor(
+    { network: networkOf(source, networks), namespace: source.namespace },
+    networks.tunnelGateways,
+  );
 }
 
 /** The proxy itself is a gateway to which the workload keeps tunnels. */

@@ -27,6 +27,8 @@ export interface TunnelGateway {
   readonly tunnelPort: number;
   readonly namespace: string;
   readonly serviceAccount: string;
+  /** It is of the root namespace, and serves workloads of every namespace; others serve those of their own. */
+  readonly servesAll: boolean;
 }
 
 export function isBehindNat({ labels }: Pick<MeshEndpoint, 'labels'>): boolean {
@@ -55,12 +57,12 @@ export function trustDomainsOf({
 }
 
 /** All of the mesh, sorted by address and port. A workload keeps tunnels to each: they need an address each. */
-export function tunnelGatewaysIn(view: Pick<MeshView, 'services' | 'endpoints'>): TunnelGateway[] {
+export function tunnelGatewaysIn(view: Pick<MeshView, 'settings' | 'services' | 'endpoints'>): TunnelGateway[] {
   const found = labelled(view.services).flatMap((service) => gatewaysOf(view, service));
   return found.sort((a, b) => compare(`${a.address} ${a.tunnelPort}`, `${b.address} ${b.tunnelPort}`));
 }
 
-function gatewaysOf(view: Pick<MeshView, 'endpoints'>, service: MeshService): TunnelGateway[] {
+function gatewaysOf(view: Pick<MeshView, 'settings' | 'endpoints'>, service: MeshService): TunnelGateway[] {
   const { labels } = service;
   const tunnelPort = portOf(labels[TUNNEL_PORT_LABEL]);
   const port = portOf(labels[PORT_LABEL] ?? `${GATEWAY_PORT}`);
@@ -69,7 +71,10 @@ function gatewaysOf(view: Pick<MeshView, 'endpoints'>, service: MeshService): Tu
   const byAddress = new Map<string, TunnelGateway>();
   for (const { address, healthy, namespace, serviceAccount } of view.endpoints(service))
     if (healthy && serviceAccount !== '' && isIpAddress(address))
-      byAddress.set(address, { network, address, port, tunnelPort, namespace, serviceAccount });
+      byAddress.set(address, {
+        ...{ network, address, port, tunnelPort, namespace, serviceAccount },
+        servesAll: namespace === view.settings.rootNamespace,
+      });
   return [...byAddress.values()];
 }
 
@@ -86,11 +91,15 @@ function labelled(services: readonly MeshService[]): readonly MeshService[] {
   return found;
 }
 
-/** The gateways that serve workloads of a network: those of the network itself, all where it has none. */
-export function tunnelGatewaysFor<Gateway extends Pick<TunnelGateway, 'network'>>(
-  network: string,
+/**
+ * The gateways that serve workloads of a namespace in a network: those of the network itself, all where it has none. Gateways of
+ * another namespace than the root namespace are not trusted with the workloads of others: they say who calls.
+ */
+export function tunnelGatewaysFor<Gateway extends Pick<TunnelGateway, 'network' | 'namespace' | 'servesAll'>>(
+  { network, namespace }: { readonly network: string; readonly namespace: string },
   gateways: readonly Gateway[],
 ): readonly Gateway[] {
-  const own = gateways.filter((gateway) => gateway.network === network);
-  return own.length > 0 ? own : gateways;
+  const trusted = gateways.filter((gateway) => gateway.servesAll || gateway.namespace === namespace);
+  const own = trusted.filter((gateway) => gateway.network === network);
+  return own.length > 0 ? own : trusted;
 }

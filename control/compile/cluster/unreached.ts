@@ -22,7 +22,10 @@ export const unreachedBehindNat = generator<UnreachedInput, readonly string[]>(
         const reason = reasonFor(
           secured,
           meshTls,
-          tunnelGatewaysFor(networkOf(source, networks), networks.tunnelGateways),
+          tunnelGatewaysFor(
+            { network: networkOf(source, networks), namespace: source.namespace },
+            networks.tunnelGateways,
+          ),
         );
         if (reason === undefined) return [];
         const { workloadKind, namespace, workloadName, port } = source;
@@ -40,6 +43,6 @@ function reasonFor(secured: boolean, meshTls: boolean, gateways: readonly unknow
   if (!secured)
     return 'a tunnel carries mTLS of the mesh alone: it needs a serviceAccount, and no PeerAuthentication with mode DISABLE';
   if (gateways.length === 0)
-    return 'no Service with the label tulle.dev/tunnel-port has a gateway with a serviceAccount';
+    return 'no Service of its namespace or of the root namespace with the label tulle.dev/tunnel-port has a gateway with a serviceAccount';
   return undefined;
 }

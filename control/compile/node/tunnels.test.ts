@@ -65,7 +65,20 @@ function endpointsOf(yaml: string, of: Node, name = OUTBOUND) {
     }));
 }
 
+/** Two gateways of a namespace of somebody else, in the network that the workload names. */
+const inNamespace = (yaml: string, namespace: string) =>
+  yaml.replaceAll('namespace: default', `namespace: ${namespace}`);
+const ELSEWHERE = `${gatewayService('topology.istio.io/network: home', 'west')}${entry('west-1', '6.6.6.6', 'west', 'app: west')}`;
+
 describe('a workload behind NAT', () => {
+  it('has gateways of its own namespace and of the root namespace, and no others', () => {
+    const others = WEB + EAST + inNamespace(ELSEWHERE, 'evil');
+    expect(endpointsOf(others, CALLER)).toEqual(endpointsOf(WEB + EAST, CALLER));
+    expect(JSON.stringify(compiled(others, node('sidecar', '192.168.0.2', 'web')).clusters)).not.toContain('6.6.6.6');
+    const root = WEB + inNamespace(ELSEWHERE, 'istio-system');
+    expect(endpointsOf(root, CALLER).map(({ at }) => at)).toContain('6.6.6.6:15443');
+  });
+
   it('is reached by its gateways, which share its weight', () => {
     expect(endpointsOf(WEB + EAST, CALLER)).toEqual([
       { at: '10.0.0.2:8080', weight: 2, tunnel: undefined },
@@ -139,7 +152,9 @@ spec: { mtls: { mode: DISABLE } }
     const named =
       'EndpointUnreachable Service default/web: WorkloadEntry default/web-1 is behind NAT, and port 8080 is not called';
     expect(unreached(WEB)).toEqual([
-      expect.stringContaining(`${named}: no Service with the label tulle.dev/tunnel-port`),
+      expect.stringContaining(
+        `${named}: no Service of its namespace or of the root namespace with the label tulle.dev/tunnel-port`,
+      ),
     ]);
     for (const mode of ['DISABLE', 'SIMPLE'])
       expect(unreached(WEB + EAST + rule(mode))).toContainEqual(

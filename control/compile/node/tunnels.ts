@@ -53,12 +53,15 @@ export function* sidecarTunnels(place: Place): Work<Parts> {
   const [first] = own;
   if (!first) return partsOf(place, {}, { notes: [unlabelled(proxy)] });
   const networks = networkView(view, proxy.network);
-  const gateways = tunnelGatewaysFor(networkOf(first.endpoint, networks), networks.tunnelGateways);
+  const gateways = tunnelGatewaysFor(
+    { network: networkOf(first.endpoint, networks), namespace: first.endpoint.namespace },
+    networks.tunnelGateways,
+  );
   if (gateways.length === 0) return partsOf(place, {}, { notes: [NO_GATEWAY] });
   return partsOf(place, { clusters: gatewayCluster(place, own, gateways) });
 }
 
-const NO_GATEWAY = `workload behind NAT: no Service with the label ${TUNNEL_PORT_LABEL} has a healthy gateway with a serviceAccount: no caller reaches it`;
+const NO_GATEWAY = `workload behind NAT: no Service with the label ${TUNNEL_PORT_LABEL} in its namespace or the root namespace has a healthy gateway with a serviceAccount: no caller reaches it`;
 
 function unlabelled({ ips, instances }: ProxyView): string {
   const names = [...new Set(instances.map(({ workload }) => workload.name))];
