@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { refusal, tulle } from '../kit/command.ts';
 import { LoopbackMesh } from '../kit/mesh.ts';
+import { until } from '../kit/waiting.ts';
 
 const mesh = new LoopbackMesh();
 let env: Record<string, string>;
@@ -119,4 +120,33 @@ it('refuses what is not kept, and words that name no single resource', async () 
   );
   expect(await failure('history', 'vs')).toContain('name one resource');
   expect(await failure('rollback', 'vs/a', '--to', 'x')).toContain('--to x: must be a revision');
+});
+
+const secret = (password: string) => `
+apiVersion: v1
+kind: Namespace
+metadata: { name: tenant }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: web, namespace: tenant }
+stringData: { password: ${password} }
+`;
+
+it('shows no values of Secrets, and nothing of an earlier namespace of the same name', async () => {
+  await apply(secret('first-word'));
+  await apply(secret('second-word'));
+  const of = ['history', 'secret/web', '-n', 'tenant'];
+  const [last] = JSON.parse(await succeeded([...of, '-o', 'json'])).revisions as { revision: number }[];
+  const changed = await succeeded([...of, '--revision', String(last!.revision)]);
+  expect(changed).toContain('*** (after)');
+  expect(changed).not.toMatch(/first-word|second-word/);
+  await succeeded(['delete', 'namespace', 'tenant']);
+  await until('the namespace is gone', async () => (await tulle(['get', 'namespace', 'tenant'], { env })).code !== 0);
+  await apply(secret('third-word'));
+  const { revisions: now } = JSON.parse(await succeeded([...of, '-o', 'json'])) as { revisions: object[] };
+  expect(now).toEqual([expect.objectContaining({ operation: 'Create' })]);
+  const old = await tulle([...of, '--revision', String(last!.revision), '-o', 'yaml'], { env });
+  expect(old.code).not.toBe(0);
+  expect(old.out).toBe('');
 });

@@ -1,4 +1,5 @@
 /** `tulle history`: what each write left of a resource, and what it changed. */
+
 import { escapeLines } from '../../../shared/log/escape.ts';
 import type { Kind } from '../../../shared/resources/kind.ts';
 import type { Resource } from '../../../shared/resources/resource.ts';
@@ -7,6 +8,7 @@ import type { Revision } from '../../api/resources/history/history.ts';
 import { CliError } from '../cli-error.ts';
 import { type ControlApi, describeStatus } from '../connection.ts';
 import { age, type OutputFormat, print, table } from '../output.ts';
+import { LAST_APPLIED } from '../resources/last-applied.ts';
 import { resourcePath, type Selected, selection } from '../resources/selection.ts';
 import { lineDiff } from './line-diff.ts';
 
@@ -97,9 +99,18 @@ function masked(kind: Kind, before: Resource | undefined, after: Resource | unde
       const differs = name in data(other) && data(other)[name] !== value;
       return [name, differs ? `*** (${when})` : '***'];
     });
-    return { ...resource, data: Object.fromEntries(shown) } as unknown as Resource;
+    const { stringData: _, ...rest } = resource as Resource & { stringData?: unknown };
+    return { ...withoutApplied(rest), data: Object.fromEntries(shown) } as unknown as Resource;
   };
   return [yaml(hidden(before, after, 'before')), yaml(hidden(after, before, 'after'))];
+}
+
+/** What kubectl and tulle last applied holds the values once more. */
+function withoutApplied(resource: Resource): Resource {
+  const { annotations, ...metadata } = resource.metadata;
+  if (!annotations) return resource;
+  const { [LAST_APPLIED]: _, ...others } = annotations;
+  return { ...resource, metadata: { ...metadata, annotations: others } };
 }
 
 /** Without what every write changes. */

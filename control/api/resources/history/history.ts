@@ -5,7 +5,7 @@
 import type { Context } from 'hono';
 import type { Author, HistoryEntry } from '../../../store/history/history.ts';
 import { overriding } from '../../../store/overriding.ts';
-import type { ResourceStore } from '../../../store/store.ts';
+import type { ResourceKey, ResourceStore } from '../../../store/store.ts';
 import { callerName } from '../../access/permission.ts';
 import type { ApiEnv } from '../../caller.ts';
 import { answer, withStoreErrors } from '../answer.ts';
@@ -35,12 +35,26 @@ export interface Revision {
 export async function getHistory({ store }: Api, c: C, target: Target): Promise<Response> {
   const wanted = c.req.query('revision');
   if (wanted !== undefined && !/^[1-9]\d{0,15}$/.test(wanted)) throw badRequest('revision: must be a revision number');
-  const entries = await withStoreErrors(target, () => store.history(keyOf(target)));
+  const entries = await withStoreErrors(target, () => historyInNamespace(store, keyOf(target)));
   if (entries.length === 0 && !(await store.get(keyOf(target)))) throw notFound(target.kind, target.name);
   if (wanted === undefined) return c.json(listOf(target, entries));
   const found = entries.find(({ revision }) => revision === Number(wanted));
   if (!found?.resource) throw noRevision(target, wanted, found);
   return answer(c, target, inVersion(target, found.resource));
+}
+
+/** Without what an earlier namespace of the same name held: that was of others. */
+async function historyInNamespace(store: ResourceStore, key: ResourceKey): Promise<readonly HistoryEntry[]> {
+  const entries = await store.history(key);
+  if (key.namespace === '' || entries.length === 0) return entries;
+  const place: ResourceKey = { group: '', plural: 'namespaces', namespace: '', name: key.namespace };
+  const namespace = await store.get(place);
+  if (!namespace) return [];
+  const made = (await store.history(place)).find(({ operation }) => operation === 'Create');
+  if (made) return entries.filter(({ revision }) => revision > made.revision);
+  // Its creation is not kept any more. Times of resources are whole seconds.
+  const since = Date.parse(namespace.metadata.creationTimestamp ?? '');
+  return entries.filter(({ time }) => time >= since);
 }
 
 function listOf({ namespace, name }: Target, entries: readonly HistoryEntry[]) {
