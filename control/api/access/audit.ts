@@ -96,8 +96,14 @@ function uriOf(c: C): string {
   return uri.replace(/([?&](?:access_|id_)?token=)[^&]*/gi, '$1REDACTED');
 }
 
+/** Of calls of gRPC that are refused, the status that HTTP would have: UNAUTHENTICATED and PERMISSION_DENIED. */
+function statusOf({ status, headers }: Response): number {
+  const code = headers.get('grpc-status');
+  return code === '16' ? 401 : code === '7' ? 403 : status;
+}
+
 function outcomeOf(c: C, { user, attributes }: RequestFacts): Outcome {
-  const { status } = c.res;
+  const status = statusOf(c.res);
   const { error } = c;
   const refusal = error && {
     reason: error instanceof ApiError ? error.reason : undefined,

@@ -23,9 +23,12 @@ export function limitFailedTokens(limits: IdentityLimits, isAdmin: AdminCheck): 
     limits.mayTry(network, token);
     await next();
     if (c.get('tokenAccepted')) limits.succeeded(token);
-    else if (c.res.status === 401) limits.failed(network);
+    else if (isRefused(c.res)) limits.failed(network);
   };
 }
+
+/** gRPC has a status of its own: UNAUTHENTICATED. */
+const isRefused = ({ status, headers }: Response): boolean => status === 401 || headers.get('grpc-status') === '16';
 
 /** Behind `authenticate`, and of discovery behind what accepts JWT-SVIDs. @throws ApiError 429 */
 export function limitRequests(limits: IdentityLimits): MiddlewareHandler<ApiEnv> {
@@ -40,7 +43,8 @@ export function limitRequests(limits: IdentityLimits): MiddlewareHandler<ApiEnv>
     try {
       await next();
     } finally {
-      if (watch && onClosed && c.res.status === 200) onClosed(leave);
+      // An answer that the client does not read is held until then.
+      if (onClosed) onClosed(leave);
       else leave();
     }
   };

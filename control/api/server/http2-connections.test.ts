@@ -137,3 +137,18 @@ describe('the control API over HTTP/2', () => {
     expect(session.remoteSettings.maxHeaderListSize).toBe(16 * 1024);
   });
 });
+
+it('gives up an answer that its client does not read', async () => {
+  await start({
+    timeouts: { headMs: 10_000, requestMs: 75_000, checkMs: 20, unreadMs: 100 },
+    fetch: async () => new Response('x'.repeat(300_000)),
+  });
+  const session = connect(server.url, { ca: authority.trustBundle, settings: { initialWindowSize: 0 } });
+  session.on('error', () => {});
+  sessions.push(session);
+  const stream = session.request({ ':path': '/large' });
+  stream.on('error', () => {});
+  stream.pause();
+  const code = await new Promise<number>((resolve) => stream.once('close', () => resolve(stream.rstCode ?? 0)));
+  expect(code).toBe(8);
+}, 30_000);

@@ -33,13 +33,19 @@ export interface Http2Timeouts {
   /** A peer from which nothing is known for so long is sent a PING, and is gone when it does not answer it within `pongMs`. */
   readonly pingMs?: number;
   readonly pongMs?: number;
+  /** Default: UNREAD_MS. */
+  readonly unreadMs?: number;
 }
 
 const IDLE_MS = 120_000;
 const PING_MS = 30_000;
 const PONG_MS = 20_000;
+/** Error code CANCEL (RFC 9113 section 7). */
+const HTTP2_CANCEL = 8;
 /** For a client to end its part of a stream after the server has ended its own. */
 const LINGER_MS = 5000;
+/** An answer of which the client takes nothing for so long is given up. */
+const UNREAD_MS = 60_000;
 /** For GOAWAY to leave before the connections are closed. */
 const GOAWAY_MS = 20;
 
@@ -53,6 +59,9 @@ interface Connection {
   idleSince: number;
   seenAt: number;
   pingedAt: number | undefined;
+  /** Streams with how much is to be sent, and since when it is so much. */
+  readonly unread: Map<ServerHttp2Stream, { left: number; since: number }>;
+  readonly streams: Set<ServerHttp2Stream>;
   /** Resets that count against the limit, as of a time; milliseconds since the epoch. */
   resets: number;
   resetAt: number;
@@ -66,7 +75,7 @@ export class Http2Connections {
   private taken: Socket | undefined;
 
   constructor(timeouts: Http2Timeouts) {
-    this.timeouts = { idleMs: IDLE_MS, pingMs: PING_MS, pongMs: PONG_MS, ...timeouts };
+    this.timeouts = { idleMs: IDLE_MS, pingMs: PING_MS, pongMs: PONG_MS, unreadMs: UNREAD_MS, ...timeouts };
     this.timer = setInterval(() => this.check(), timeouts.checkMs);
     this.timer.unref();
     this.http2.on('session', (session) => this.add(session));
@@ -111,7 +120,7 @@ export class Http2Connections {
     const now = Date.now();
     this.connections.set(session, {
       ...{ socket, open: 0, used: false, idleSince: now, seenAt: now, pingedAt: undefined },
-      ...{ resets: 0, resetAt: now },
+      ...{ resets: 0, resetAt: now, unread: new Map(), streams: new Set() },
     });
     session.on('error', () => session.destroy());
     session.once('close', () => {
@@ -125,12 +134,15 @@ export class Http2Connections {
     const connection = session && this.connections.get(session);
     if (!connection) return;
     connection.open += 1;
+    connection.streams.add(stream);
     connection.used = true;
     connection.seenAt = Date.now();
     // The answer is complete, and the client still sends its request: nothing of that is read.
     stream.once('finish', () => setTimeout(() => stream.close(), LINGER_MS).unref());
     stream.once('close', () => {
       connection.open -= 1;
+      connection.streams.delete(stream);
+      connection.unread.delete(stream);
       connection.idleSince = Date.now();
       if (stream.rstCode !== 0 && isFlood(connection, connection.idleSince)) session?.destroy();
     });
@@ -143,7 +155,10 @@ export class Http2Connections {
 
   private check(): void {
     const now = Date.now();
-    for (const [session, connection] of this.connections) this.checkOne(session, connection, now);
+    for (const [session, connection] of this.connections) {
+      this.checkOne(session, connection, now);
+      endUnread(connection, now, this.timeouts.unreadMs);
+    }
   }
 
   private checkOne(session: ServerHttp2Session, connection: Connection, now: number): void {
@@ -160,6 +175,20 @@ export class Http2Connections {
         connection.seenAt = Date.now();
       });
     }
+  }
+}
+
+/** Closes streams whose client takes nothing of what is to be sent: it is held here. */
+function endUnread({ streams, unread }: Connection, now: number, unreadMs: number): void {
+  for (const stream of streams) {
+    const left = stream.writableLength;
+    if (left === 0 && (!stream.writableEnded || stream.writableFinished)) {
+      unread.delete(stream);
+      continue;
+    }
+    const known = unread.get(stream);
+    if (known?.left !== left) unread.set(stream, { left, since: now });
+    else if (now - known.since > unreadMs) stream.close(HTTP2_CANCEL);
   }
 }
 

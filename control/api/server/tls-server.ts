@@ -68,7 +68,7 @@ export interface TlsServerOptions {
   connections?: Partial<ConnectionLimits>;
   /** Default: TLSv1.3. */
   minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
-  timeouts?: { headMs: number; requestMs: number; checkMs: number };
+  timeouts?: { headMs: number; requestMs: number; checkMs: number; unreadMs?: number };
   /** Milliseconds since the epoch. */
   now?: () => number;
   /** One line on each refused client and failed renewal. */

@@ -66,6 +66,27 @@ export function discoveryStreams(options: DiscoveryStreamsOptions): Hono<ApiEnv>
 
 const GRPC_HEADERS = { 'content-type': 'application/grpc' };
 
+/** A stream on which nothing comes is no session, and counts for no limit of these. */
+const FIRST_MESSAGE_MS = 10_000;
+
+/** The messages as they come. @param late called when the first has not come in time, in milliseconds */
+async function* firstWithin<Message>(
+  messages: AsyncIterable<Message>,
+  ms: number,
+  late: () => void,
+): AsyncGenerator<Message> {
+  const timer = setTimeout(late, ms);
+  timer.unref();
+  try {
+    for await (const message of messages) {
+      clearTimeout(timer);
+      yield message;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 interface Served {
   readonly protocol: StreamProtocol;
   /** The only type that the service has. */
@@ -88,10 +109,11 @@ function serve(c: Context<ApiEnv>, options: DiscoveryStreamsOptions, { protocol,
     ...MESSAGE,
     reserve: async (bytes) => (await bodies?.reserve(share, bytes, MESSAGE.timeoutMs)) ?? (() => {}),
   });
+  const begun = firstWithin(messages, FIRST_MESSAGE_MS, () => life.stop());
   const responses = discoveryStream({
     discovery: options.discovery,
     protocol,
-    messages,
+    messages: begun,
     owner: ownerOf(caller),
     certificate: caller.certificate,
     admit: (node) => admitted(node, caller),
@@ -121,6 +143,9 @@ function serve(c: Context<ApiEnv>, options: DiscoveryStreamsOptions, { protocol,
   });
 }
 
+/** A stream that was opened with a token ends so soon, and is opened again where the token is still valid. */
+const TOKEN_AGE_MS = 60_000;
+
 interface Life {
   readonly signal: AbortSignal;
   /** Why the server ends the stream; undefined: it does not. */
@@ -143,7 +168,7 @@ function lifeOf(
     stopped.abort();
   };
   const age = maxAgeMs * (0.9 + Math.random() / 5);
-  const left = certificate ? certificate.notAfter - Date.now() : Number.POSITIVE_INFINITY;
+  const left = certificate ? certificate.notAfter - Date.now() : TOKEN_AGE_MS;
   const timer = setTimeout(
     () => {
       c.env.retire?.();
