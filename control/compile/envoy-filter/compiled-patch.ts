@@ -134,9 +134,12 @@ function changeOf(patch: ConfigPatch, type: PatchedType, kind: ProxyKind, check:
 const isManager = ({ applyTo, match }: ConfigPatch): boolean =>
   applyTo === 'NETWORK_FILTER' && (match.listener?.filterChain?.filter?.name ?? '').endsWith('http_connection_manager');
 
-/** Of connection managers, the last filter is the router and no other. */
+/** Chains have filters; of connection managers, the last filter is the router and no other. */
 function orderProblem(listener: Fields): string | undefined {
-  for (const chain of [...listIn(listener, 'filterChains'), fieldsOf(listener['defaultFilterChain'])])
+  const chains = listIn(listener, 'filterChains');
+  const empty = chains.findIndex((chain) => listIn(chain, 'filters').length === 0);
+  if (empty >= 0) return `filterChains[${empty}].filters: must not be empty`;
+  for (const chain of [...chains, fieldsOf(listener['defaultFilterChain'])])
     for (const filter of listIn(chain, 'filters')) {
       const types = listIn(fieldsOf(filter['typedConfig']), 'httpFilters').map((one) =>
         String(fieldsOf(one['typedConfig'])['@type'] ?? ''),

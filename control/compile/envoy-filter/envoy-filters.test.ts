@@ -205,6 +205,13 @@ describe('EnvoyFilter', () => {
     expect(notes[0]).toMatch(/spec\.configPatches\[0\]: the router must be the last HTTP filter/);
   });
 
+  it('leaves out what adds a filter chain without filters', () => {
+    patches = [{ applyTo: 'LISTENER', patch: { operation: 'MERGE', value: { filter_chains: [{ name: 'empty' }] } } }];
+    const { snapshot, notes } = compiled();
+    expect(JSON.stringify(snapshot.listeners)).not.toContain('"name":"empty"');
+    expect(notes[0]).toMatch(/spec\.configPatches\[0\]: filterChains\[\d+\]\.filters: must not be empty/);
+  });
+
   it('takes the configuration of a filter from EXTENSION_CONFIG, and refuses without', () => {
     const { typed_config } = BUFFER;
     const found = {
