@@ -413,6 +413,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       }),
     );
 
+    const { monitoring } = options;
+    const monitor = monitoring && (await startMetricsServer(monitoring, () => metrics.expose()));
+    if (monitor) undo.unshift(() => monitor.close());
+
     // Last of what can fail: a token made by a start that then fails would never be shown.
     const admin = await adminToken(records.adminToken);
     await createBuiltinRoles(store);
@@ -537,9 +541,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         report,
       }),
     );
-    const { monitoring } = options;
-    const monitor = monitoring && (await startMetricsServer(monitoring, () => metrics.expose()));
-    if (monitor) undo.unshift(() => monitor.close());
     mounted = app;
     return {
       url: server.url,
