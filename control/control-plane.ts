@@ -55,6 +55,7 @@ import { openJwtSvids } from './ca/jwt-svids.ts';
 import { REJOIN_GRACE_SECONDS } from './ca/life/sqlite-joins.ts';
 import { TrustFeed } from './ca/life/trust-feed.ts';
 import { revokingStore } from './ca/revoking-store.ts';
+import { PluggedInFiles } from './ca/rotation/plugged-in-files.ts';
 import { RotationDriver } from './ca/rotation/root-rotation.ts';
 import { compileInSlices } from './compile/node/node.ts';
 import { servesNothing } from './compile/node/node-advice.ts';
@@ -382,19 +383,26 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     undo.splice(1, 0, () => discovery.close());
     changes.attach(mesh, discovery, status);
+    const changed = async () => {
+      trust.changed();
+      await server.renew();
+    };
     const rotation = new RotationDriver({
       roots: authority.rotation,
       behind: () => [...discovery.behindTrust(), ...replicasBehind(opened, authority.trustBundle)],
       leads: () => leadership.isLeader,
-      async changed() {
-        trust.changed();
-        await server.renew();
-      },
+      changed,
       graceMs,
       log,
       events,
     });
-    undo.splice(1, 0, () => rotation.stop());
+    const pluggedIn = new PluggedInFiles({ authority, changed, log });
+    undo.splice(
+      1,
+      0,
+      () => rotation.stop(),
+      () => pluggedIn.close(),
+    );
     authority.onRotated(() => {
       trust.changed();
       rotation.follow();

@@ -53,6 +53,18 @@ export async function openMaterial(folder: string, trustDomain: string, now: num
   return openOwn(folder, files, trustDomain, now);
 }
 
+/** The files of a plugged-in authority as they are now. @throws AuthorityError as `openMaterial`; nothing is made or written */
+export async function readPluggedIn(folder: string, now: number): Promise<AuthorityMaterial> {
+  return openPluggedIn(folder, await readAll(folder), now);
+}
+
+/** Whether two authorities trust, issue and send the same. */
+export function isSameMaterial(a: AuthorityMaterial, b: AuthorityMaterial): boolean {
+  const text = ({ roots, issuer, issuerChain }: AuthorityMaterial) =>
+    JSON.stringify([roots.map(pem), pem(issuer.certificate), issuerChain.map(pem)]);
+  return text(a) === text(b);
+}
+
 /** A fresh intermediate under an own root, on disk when the promise resolves. */
 export async function renewIntermediate(
   folder: string,

@@ -5,7 +5,7 @@ import { encodePem } from '../../shared/identity/pem.ts';
 import { checkTrustDomain, parseWorkloadId } from '../../shared/identity/spiffe.ts';
 import { parseCertificates } from '../../shared/identity/svid.ts';
 import { GeneralNames, type JsonGeneralName, type X509Certificate } from '../../shared/identity/x509.ts';
-import { AuthorityError, type AuthorityMaterial, pem } from './authority-files.ts';
+import { AuthorityError, type AuthorityMaterial, isSameMaterial, pem, readPluggedIn } from './authority-files.ts';
 import { checkCsr } from './csr-policy.ts';
 import { crossSign, randomSerial } from './key-material.ts';
 import { type Leaf, type LeafSigner, leafSigner, uriName } from './leaf.ts';
@@ -100,6 +100,12 @@ export interface Authority {
   /** The one that will be trusted for longest first. */
   readonly roots: readonly X509Certificate[];
   readonly rotation: RootRotation;
+  /**
+   * Reads the files of a plugged-in authority again; one that was made here changes by `rotation` alone.
+   * @returns whether they hold another one
+   * @throws AuthorityError where they are broken: what was read before stays in force
+   */
+  reload(): Promise<boolean>;
   /** Issuers a verifier may need for peers that send their leaf alone. */
   readonly intermediates: readonly X509Certificate[];
   /**
@@ -208,6 +214,14 @@ class MeshAuthority implements Authority, RootRotation {
     return this.#other ? [...this.#material.issuerChain, this.#other.link] : this.#material.issuerChain;
   }
 
+  async reload(): Promise<boolean> {
+    if (this.#material.root) return false;
+    const read = await readPluggedIn(this.#folder, this.#now());
+    if (isSameMaterial(read, this.#material)) return false;
+    this.#material = read;
+    return true;
+  }
+
   get rotation(): RootRotation {
     return this;
   }
@@ -294,7 +308,7 @@ class MeshAuthority implements Authority, RootRotation {
     const { root } = this.#material;
     if (!root)
       throw new RotationError(
-        `the roots in ${this.#folder} are plugged in (--ca-certs): replace its files there, with both roots in root-cert.pem, and restart`,
+        `the roots in ${this.#folder} are plugged in (--ca-certs): replace its files there, with both roots in root-cert.pem until the certificates of the old one have expired`,
       );
     const { phase, folder } = this.#rotation;
     if (phase !== 'single')
