@@ -18,12 +18,9 @@ const OWN_SECRETS: ReadonlySet<unknown> = new Set(['default', 'ROOTCA']);
 /** The cluster of a bootstrap that leads to an SDS server beside Envoy, by Istio's name. */
 export const SDS_CLUSTER = 'sds-grpc';
 
-/** Where clients of a form find what they are sent by name. */
+/** Where clients of a form find an own secret; all else comes by the stream that the resource came by (ADS). */
 export interface Sources {
-  /** Of an own secret. */
   readonly ofSecret: (name: string) => ConfigSource;
-  /** Of all else; undefined: the stream that the resource came by (ADS). */
-  readonly ofRest?: ConfigSource;
 }
 
 const SDS_SERVER: ConfigSource = {
@@ -73,11 +70,6 @@ export class ResourceForm {
     this.sources = sources;
   }
 
-  /** In JSON. */
-  json({ type, resource }: Pick<SharedResource, 'type' | 'resource'>): object {
-    return this.rewritten(type, resource);
-  }
-
   /**
    * As google.protobuf.Any, in parts.
    * @throws EnvoyApiError naming what Envoy's API does not have
@@ -125,7 +117,6 @@ const isObject = (value: unknown): value is Fields => typeof value === 'object' 
 function rewrite(value: unknown, sources: Sources): unknown {
   if (Array.isArray(value)) return value.filter((item) => !isOfIstiosBuild(item)).map((item) => rewrite(item, sources));
   if (!isObject(value)) return value;
-  if (sources.ofRest && 'ads' in value && 'resourceApiVersion' in value) return sources.ofRest;
   const out: Record<string, unknown> = {};
   for (const [key, inner] of Object.entries(value))
     out[key] =
