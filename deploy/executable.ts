@@ -26,7 +26,7 @@ export function buildExecutable(target: ExecutableTarget, file: string): void {
   if (!bun) throw new Error('Bun is not installed ("npm ci" installs it)');
   const own = target === `${process.platform}-${process.arch}`;
   const runtime = own ? [] : [`--target=bun-${target}`, `--compile-executable-path=${runtimeOf(target)}`];
-  const minify = ['--minify-syntax', '--minify-whitespace'];
+  const minify = ['--minify'];
   mkdirSync(dirname(file), { recursive: true });
   const program = join(ROOT, 'deploy/executable-main.ts');
   const args = ['build', '--compile', ...runtime, ...minify, ...CLOSED, program, '--outfile', file];
