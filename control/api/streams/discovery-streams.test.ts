@@ -251,6 +251,14 @@ describe('the end of a stream', () => {
     expect(await call.ended).toMatchObject({ status: 14, message: expect.stringContaining('old') });
   });
 
+  it('comes soon where a token opened it', async () => {
+    const users = { account: 'system:serviceaccount:default:a' };
+    server = await startStreamServer({ snapshot: SNAPSHOT, users, times: { tokenAgeMs: 200 } });
+    const call = new Call(await server.connect(''), DELTA, { authorization: 'Bearer account' });
+    await call.take1({ node: NODE, typeUrl: clusters });
+    expect(await call.ended).toMatchObject({ status: 14 });
+  });
+
   it('comes with a stop of the control plane', async () => {
     server = await startStreamServer({ snapshot: SNAPSHOT });
     const { call, away } = await opened();

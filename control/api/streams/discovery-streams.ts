@@ -48,6 +48,8 @@ export interface DiscoveryStreamsOptions {
   /** Ends the streams at a stop. */
   readonly streams?: OpenWatches | undefined;
   readonly maxAgeMs?: number;
+  /** Of a stream that a token opened. Default: TOKEN_AGE_MS. */
+  readonly tokenAgeMs?: number;
   readonly log?: Log;
   /** Takes internal errors; details are not sent to clients. */
   readonly report?: (error: unknown) => void;
@@ -65,27 +67,6 @@ export function discoveryStreams(options: DiscoveryStreamsOptions): Hono<ApiEnv>
 }
 
 const GRPC_HEADERS = { 'content-type': 'application/grpc' };
-
-/** A stream on which nothing comes is no session, and counts for no limit of these. */
-const FIRST_MESSAGE_MS = 10_000;
-
-/** The messages as they come. @param late called when the first has not come in time, in milliseconds */
-async function* firstWithin<Message>(
-  messages: AsyncIterable<Message>,
-  ms: number,
-  late: () => void,
-): AsyncGenerator<Message> {
-  const timer = setTimeout(late, ms);
-  timer.unref();
-  try {
-    for await (const message of messages) {
-      clearTimeout(timer);
-      yield message;
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 interface Served {
   readonly protocol: StreamProtocol;
@@ -109,11 +90,10 @@ function serve(c: Context<ApiEnv>, options: DiscoveryStreamsOptions, { protocol,
     ...MESSAGE,
     reserve: async (bytes) => (await bodies?.reserve(share, bytes, MESSAGE.timeoutMs)) ?? (() => {}),
   });
-  const begun = firstWithin(messages, FIRST_MESSAGE_MS, () => life.stop());
   const responses = discoveryStream({
     discovery: options.discovery,
     protocol,
-    messages: begun,
+    messages,
     owner: ownerOf(caller),
     certificate: caller.certificate,
     admit: (node) => admitted(node, caller),
@@ -158,7 +138,7 @@ interface Life {
 /** How long a stream may last: until the client leaves, its certificate ends, the connection is old, or the server stops. */
 function lifeOf(
   c: Context<ApiEnv>,
-  { streams, maxAgeMs = MAX_AGE_MS }: DiscoveryStreamsOptions,
+  { streams, maxAgeMs = MAX_AGE_MS, tokenAgeMs = TOKEN_AGE_MS }: DiscoveryStreamsOptions,
   { certificate }: WorkloadCaller,
 ): Life {
   const stopped = new AbortController();
@@ -168,7 +148,7 @@ function lifeOf(
     stopped.abort();
   };
   const age = maxAgeMs * (0.9 + Math.random() / 5);
-  const left = certificate ? certificate.notAfter - Date.now() : TOKEN_AGE_MS;
+  const left = certificate ? certificate.notAfter - Date.now() : tokenAgeMs;
   const timer = setTimeout(
     () => {
       c.env.retire?.();

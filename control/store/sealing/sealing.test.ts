@@ -22,7 +22,9 @@ it('opens what it sealed, at the same place alone, and shows nothing of it', () 
     let opened: Uint8Array | undefined;
     try {
       opened = sealer.open('a', changed);
-    } catch {}
+    } catch (error) {
+      expect((error as Error).message).toMatch(/^a is encrypted with the key/);
+    }
     // A header that is none any more marks plain text, which is not the secret.
     expect(opened === undefined || opened === changed).toBe(true);
   }

@@ -35,6 +35,7 @@ export interface StreamServerOptions {
   readonly tls?: Partial<TlsServerOptions>;
   /** Tokens of users, by their names. */
   readonly users?: Readonly<Record<string, string>>;
+  readonly times?: { readonly tokenAgeMs?: number };
 }
 
 /** Everything it starts ends with `close`. */
@@ -79,6 +80,7 @@ export async function startStreamServer(options: StreamServerOptions) {
       streams: watches,
       log: (line) => lines.push(line),
       report: (error) => lines.push(String(error)),
+      ...options.times,
       ...(options.maxAgeMs !== undefined && { maxAgeMs: options.maxAgeMs }),
     }),
   );
